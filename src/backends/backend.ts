@@ -1,0 +1,64 @@
+/**
+ * What every proxy mode must offer. `plan` and `script` are pure, so everything up to the text on a tool's standard
+ * input can be printed and compared; the other methods are the only ones that touch the kernel.
+ */
+import type { Forwarding } from '../forwarding/forwarding.ts'
+import type { ServicePortKey } from '../model/service-port.ts'
+import type { Changes, KernelObject, KernelState } from '../netfilter/kernel-state.ts'
+import type { Cidr } from '../net/cidr.ts'
+import type { Family } from '../net/ip.ts'
+
+export type BackendName = 'iptables' | 'ipvs' | 'nftables'
+
+/** How local pod traffic is recognised (`--detect-local-mode`); `undefined` in `BackendOptions`: nobody is a pod. */
+export type LocalDetector =
+  | { readonly by: 'source'; readonly cidr: Cidr }
+  | { readonly by: 'interface'; readonly name: string }
+  | { readonly by: 'interface-prefix'; readonly prefix: string }
+
+/** Settings that hold for the life of a backend; everything that can change arrives with `Forwarding`. */
+export interface BackendOptions {
+  readonly family: Family
+  readonly detector: LocalDetector | undefined
+  /** One bit of the packet mark, `1 << masqueradeBit` (default bit 14); always matched and set with a mask. */
+  readonly masqueradeMark: number
+  /** Drop packets of our own translated flows that connection tracking calls INVALID. */
+  readonly dropInvalid: boolean
+}
+
+/** One call of a tool: everything that matters is in `stdin`. */
+export interface ScriptStep {
+  /** Program name without path, e.g. `iptables-restore`. */
+  readonly file: string
+  readonly args: readonly string[]
+  readonly stdin: string
+  /** For people: what this step is for. */
+  readonly purpose: string
+}
+
+/** Steps in order; after each of them every packet still has an answer. */
+export type KernelScript = readonly ScriptStep[]
+
+/** What somebody else did to our objects. */
+export interface Drift {
+  /** One line for people: `jump from nat PREROUTING to KUBE-SERVICES is missing`. */
+  readonly what: string
+}
+
+export interface Backend<O extends KernelObject> {
+  readonly name: BackendName
+  readonly family: Family
+  /** Memoised: equal parts of `forwarding` (by identity) give identical fragments. */
+  plan(forwarding: Forwarding): KernelState<O>
+  script(changes: Changes<O>): KernelScript
+  /** Reads back what is ours. An empty state means a cold start. */
+  observe(signal: AbortSignal): Promise<KernelState<O>>
+  /** Throws `KernelError`; then the kernel may hold any prefix of the script's steps. */
+  apply(script: KernelScript, signal: AbortSignal): Promise<void>
+  /** The service port whose objects the failed step's error points at, if the tool said so. */
+  blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined
+  /** Cheap enough to be called several times a second; `undefined`: all is as we left it. */
+  probe(signal: AbortSignal): Promise<Drift | undefined>
+  /** Removes all that is ours, in this family, and nothing else; resolves to what was removed, a line each. */
+  cleanup(signal: AbortSignal): Promise<readonly string[]>
+}

@@ -1,0 +1,24 @@
+/**
+ * The only door to other programs. No shell is ever involved: arguments are passed as they are, and everything that
+ * comes from the API travels on standard input in the tool's own syntax.
+ */
+export interface ExecRequest {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly stdin?: string
+  /** Milliseconds after which the program is killed; default 60,000. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface ExecResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+  readonly durationMs: number
+}
+
+export interface Exec {
+  /** Runs a program to its end. A non-zero exit is a result; never started, killed or timed out throws KernelError. */
+  run(request: ExecRequest): Promise<ExecResult>
+}
