@@ -1,0 +1,239 @@
+/**
+ * Makes the kernel say what the forwarding decides, for one backend and one family.
+ *
+ * There is no full and no partial sync. We hold a belief about what is in the kernel; the work is the difference
+ * between what we want and that belief. The belief is given up before every write and regained when the kernel has
+ * accepted it; without a belief (first start, failed write, drift, periodic resync) the kernel is read. So start,
+ * crash recovery, repair and an ordinary change are one path.
+ *
+ * A service port that the kernel refuses is set apart: all others are programmed as if it did not exist, and it is
+ * tried again when it changes or after a while. Which one it is comes from the tool's own words (`blame`) or, when the
+ * tool does not say, from halving the set of suspects.
+ */
+import type { Backend } from '../backends/backend.ts'
+import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
+import { KernelError } from '../kernel/kernel-error.ts'
+import type { ServicePortKey } from '../model/service-port.ts'
+import {
+  type Changes,
+  diffState,
+  isEmpty,
+  type KernelObject,
+  type KernelState,
+} from '../netfilter/kernel-state.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { planInSlices } from './plan-in-slices.ts'
+import { isFirstNeeded } from './priority.ts'
+
+/** How long a refused service port that does not change is left out before it is tried again. */
+const RETRY_REFUSED_MS = 60_000
+
+/** A service port that the kernel refuses, with the kernel's reason. */
+export interface RefusedPort {
+  readonly port: PortForwarding
+  readonly error: KernelError
+  readonly retryAtMs: number
+}
+
+export interface SyncResult {
+  readonly created: number
+  readonly updated: number
+  readonly removed: number
+  /** Bytes of standard input given to tools. */
+  readonly scriptBytes: number
+  /** The kernel was read because there was no belief. */
+  readonly observed: boolean
+  readonly planMs: number
+  readonly applyMs: number
+}
+
+export interface ReconcilerOptions<O extends KernelObject> {
+  readonly backend: Backend<O>
+  readonly clock: Clock
+  /** Told when a port is refused and when it is accepted again (`error` undefined). */
+  readonly onRefusal: (port: PortForwarding, error: KernelError | undefined) => void
+}
+
+export class Reconciler<O extends KernelObject> {
+  readonly #options: ReconcilerOptions<O>
+  readonly #refused = new Map<ServicePortKey, RefusedPort>()
+  #believed: KernelState<O> | undefined
+  #applied: Forwarding | undefined
+
+  constructor(options: ReconcilerOptions<O>) {
+    this.#options = options
+  }
+
+  get refused(): ReadonlyMap<ServicePortKey, RefusedPort> {
+    return this.#refused
+  }
+
+  /** What we believe is in the kernel; `undefined` when we would have to look. */
+  get believed(): KernelState<O> | undefined {
+    return this.#believed
+  }
+
+  /** Gives up the belief: the next sync reads the kernel. For drift and periodic resync. */
+  forget(): void {
+    this.#believed = undefined
+  }
+
+  /** Throws `KernelError` when the kernel refused something that is no single service port's fault. */
+  async sync(forwarding: Forwarding, signal: AbortSignal): Promise<SyncResult> {
+    this.#readmit(forwarding)
+    const total = {
+      created: 0,
+      updated: 0,
+      removed: 0,
+      scriptBytes: 0,
+      observed: false,
+      planMs: 0,
+      applyMs: 0,
+    }
+    const accepted = without(forwarding, this.#refused.keys())
+    try {
+      await this.#bring(accepted, total, signal)
+    } catch (error) {
+      if (!isRejection(error)) throw error
+      await this.#isolate(accepted, { error, total, signal })
+    }
+    return total
+  }
+
+  /** One attempt, all or nothing as far as the backend can. */
+  async #bring(forwarding: Forwarding, total: Totals, signal: AbortSignal): Promise<void> {
+    const { backend, clock } = this.#options
+    const startedMs = clock.monotonic()
+    const have = this.#believed ?? (await backend.observe(signal))
+    total.observed ||= this.#believed === undefined
+    if (have.size === 0) await this.#firstNeeded(forwarding, { have, total, signal })
+    const want = await planInSlices(backend, forwarding, this.#applied)
+    total.planMs += clock.monotonic() - startedMs
+    await this.#write(diffState(want, this.#believed ?? have), { total, signal })
+    this.#believed = want
+    this.#applied = forwarding
+  }
+
+  /** Cold start: what everything else on the node waits for is programmed before the rest is even planned. */
+  async #firstNeeded(
+    forwarding: Forwarding,
+    context: WriteContext & { have: KernelState<O> },
+  ): Promise<void> {
+    const later = [...forwarding.ports.values()]
+      .filter((port) => !isFirstNeeded(port))
+      .map((port) => port.key)
+    if (later.length === 0 || later.length === forwarding.ports.size) return
+    const first = without(forwarding, later)
+    const want = this.#options.backend.plan(first)
+    await this.#write(diffState(want, context.have), context)
+    this.#believed = want
+    this.#applied = first
+  }
+
+  async #write(changes: Changes<O>, context: WriteContext): Promise<void> {
+    const { total, signal } = context
+    if (isEmpty(changes)) return
+    const { backend, clock } = this.#options
+    const script = backend.script(changes)
+    const startedMs = clock.monotonic()
+    this.#believed = undefined
+    await backend.apply(script, signal)
+    total.applyMs += clock.monotonic() - startedMs
+    total.created += changes.created.length
+    total.updated += changes.updated.length
+    total.removed += changes.removed.length
+    for (const step of script) total.scriptBytes += step.stdin.length
+  }
+
+  /** Programs all of `forwarding` but the service ports that the kernel refuses. */
+  async #isolate(forwarding: Forwarding, context: Isolation): Promise<void> {
+    const blamed = this.#options.backend.blame(context.error, forwarding)
+    if (blamed !== undefined && forwarding.ports.has(blamed)) {
+      this.#refuse(forwarding, blamed, context.error)
+      const rest = without(forwarding, [blamed])
+      try {
+        await this.#bring(rest, context.total, context.signal)
+      } catch (error) {
+        if (!isRejection(error)) throw error
+        await this.#isolate(rest, { ...context, error })
+      }
+      return
+    }
+    const suspects = [...changedKeys(this.#applied, forwarding)]
+    if (suspects.length === 0) throw context.error
+    await this.#halve(without(forwarding, suspects), { ...context, forwarding, suspects })
+  }
+
+  /** `base` is accepted by the kernel (or nothing is); adds every suspect that is no culprit. Resolves to the result. */
+  async #halve(base: Forwarding, context: Isolation & Suspects): Promise<Forwarding> {
+    const { suspects, forwarding } = context
+    const tried = adding(base, forwarding, suspects)
+    try {
+      await this.#bring(tried, context.total, context.signal)
+      return tried
+    } catch (error) {
+      if (!isRejection(error)) throw error
+      const [only] = suspects
+      if (suspects.length === 1 && only !== undefined) {
+        await this.#bring(base, context.total, context.signal)
+        this.#refuse(forwarding, only, error)
+        return base
+      }
+      const middle = suspects.length >> 1
+      const left = await this.#halve(base, { ...context, error, suspects: suspects.slice(0, middle) })
+      return this.#halve(left, { ...context, error, suspects: suspects.slice(middle) })
+    }
+  }
+
+  #refuse(forwarding: Forwarding, key: ServicePortKey, error: KernelError): void {
+    const port = forwarding.ports.get(key)
+    if (port === undefined) return
+    const known = this.#refused.get(key)
+    this.#refused.set(key, { port, error, retryAtMs: this.#options.clock.now() + RETRY_REFUSED_MS })
+    if (known?.port !== port) this.#options.onRefusal(port, error)
+  }
+
+  /** Refused ports that changed, went, or have waited long enough get another chance. */
+  #readmit(forwarding: Forwarding): void {
+    for (const [key, refused] of this.#refused) {
+      const current = forwarding.ports.get(key)
+      if (current === refused.port && refused.retryAtMs > this.#options.clock.now()) continue
+      this.#refused.delete(key)
+      if (current !== refused.port) this.#options.onRefusal(refused.port, undefined)
+    }
+  }
+}
+
+type Totals = { -readonly [Key in keyof SyncResult]: SyncResult[Key] }
+
+interface WriteContext {
+  readonly total: Totals
+  readonly signal: AbortSignal
+}
+
+interface Isolation extends WriteContext {
+  readonly error: KernelError
+}
+
+interface Suspects {
+  readonly forwarding: Forwarding
+  readonly suspects: readonly ServicePortKey[]
+}
+
+function isRejection(error: unknown): error is KernelError {
+  return error instanceof KernelError && error.code === 'rejected'
+}
+
+function without(forwarding: Forwarding, keys: Iterable<ServicePortKey>): Forwarding {
+  const ports = forwarding.ports.with([...keys].map((key) => [key, undefined] as const))
+  return ports === forwarding.ports ? forwarding : { ...forwarding, ports }
+}
+
+function adding(base: Forwarding, from: Forwarding, keys: readonly ServicePortKey[]): Forwarding {
+  return { ...from, ports: base.ports.with(keys.map((key) => [key, from.ports.get(key)] as const)) }
+}
+
+function* changedKeys(applied: Forwarding | undefined, next: Forwarding): Iterable<ServicePortKey> {
+  if (applied === undefined) yield* next.ports.keys()
+  else for (const { key, to } of applied.ports.changesTo(next.ports)) if (to !== undefined) yield key
+}
