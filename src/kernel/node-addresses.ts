@@ -42,9 +42,10 @@ export async function watchNodeAddresses(
     onChange(addresses)
   }
   await followMonitor(compare, context)
-  while (!signal.aborted) {
+  for (;;) {
     await clock.sleep(POLL_MS, signal).catch(() => undefined)
-    if (!signal.aborted) compare()
+    if (signal.aborted) return
+    compare()
   }
 }
 
