@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { runInUml, umlProblem } from '../../src/lab/uml/uml-machine.ts'
+import { describeInUml } from '../support/inside-uml.ts'
+
+await describeInUml('user-mode-linux', { files: ['test/kernel/inside-uml/machine.inside.ts'] })
+
+const problem = umlProblem()
+if (problem !== undefined) console.warn(`Skipped "runInUml()": ${problem}`)
+const describeUml = problem === undefined ? describe : describe.skip
+
+describeUml('runInUml()', () => {
+  test('passes arguments, environment and folder as they are, and hands back output and exit status', async () => {
+    const word = `it's "$HOME" \`id\` \\ \n;`
+    const pieces: string[] = []
+    const result = await runInUml({
+      command: 'sh',
+      args: ['-c', 'printf %s "$1$WORD"; pwd; exit 3', 'sh', word],
+      cwd: import.meta.dirname,
+      env: { WORD: word },
+      onOutput: (text) => pieces.push(text),
+    })
+    expect(result).toEqual({ exitCode: 3, output: `${word}${word}${import.meta.dirname}\n` })
+    expect(pieces.join('')).toBe(result.output)
+  }, 60_000)
+
+  test('works for an ordinary user, who is root inside', async () => {
+    const module = join(import.meta.dirname, '../../src/lab/uml/uml-machine.ts')
+    const script = `
+      const { runInUml } = await import(${JSON.stringify(module)})
+      const result = await runInUml({ command: 'sh', args: ['-c', 'id -u; ipvsadm -A -u 192.0.2.1:53 && echo added'] })
+      console.log(JSON.stringify({ uid: process.getuid(), ...result }))`
+    const asNobody =
+      process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
+    const node = [process.execPath, '--input-type=module', '--eval', script]
+    const [file, ...args] = [...asNobody, ...node] as [string, ...string[]]
+    const { stdout } = await promisify(execFile)(file, args, { env: { PATH: process.env['PATH'] } })
+    const result = JSON.parse(stdout) as { uid: number }
+    expect(result).toMatchObject({ exitCode: 0, output: '0\nadded\n' })
+    expect(result.uid).not.toBe(0)
+  }, 60_000)
+
+  test('says why when the machine ended before the command', async () => {
+    const run = runInUml({ command: 'sleep', args: ['60'], timeoutMs: 3000 })
+    await expect(run).rejects.toThrow(/^Cannot finish "sleep" in user-mode-linux: 3000 ms passed/)
+  }, 60_000)
+
+  test('ends the machine when it is aborted', async () => {
+    const aborted = runInUml({ command: 'true', args: [], signal: AbortSignal.abort() })
+    await expect(aborted).rejects.toThrow('it was aborted')
+  }, 60_000)
+})
