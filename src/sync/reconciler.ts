@@ -25,6 +25,9 @@ import type { Clock } from '../runtime/clock.ts'
 import { planInSlices } from './plan-in-slices.ts'
 import { isFirstNeeded } from './priority.ts'
 
+/** After so many refusals without a single acceptance the fault is not in the service ports. */
+const GENERAL_FAULT = 8
+
 /** How long a refused service port that does not change is left out before it is tried again. */
 const RETRY_REFUSED_MS = 60_000
 
@@ -161,7 +164,8 @@ export class Reconciler<O extends KernelObject> {
     }
     const suspects = [...changedKeys(this.#applied, forwarding)]
     if (suspects.length === 0) throw context.error
-    await this.#halve(without(forwarding, suspects), { ...context, forwarding, suspects })
+    const tally = { accepted: 0, refused: [] }
+    await this.#halve(without(forwarding, suspects), { ...context, forwarding, suspects, tally })
   }
 
   /** `base` is accepted by the kernel (or nothing is); adds every suspect that is no culprit. Resolves to the result. */
@@ -170,6 +174,7 @@ export class Reconciler<O extends KernelObject> {
     const tried = adding(base, forwarding, suspects)
     try {
       await this.#bring(tried, context.total, context.signal)
+      context.tally.accepted += suspects.length
       return tried
     } catch (error) {
       if (!isRejection(error)) throw error
@@ -177,12 +182,21 @@ export class Reconciler<O extends KernelObject> {
       if (suspects.length === 1 && only !== undefined) {
         await this.#bring(base, context.total, context.signal)
         this.#refuse(forwarding, only, error)
+        this.#doubtIsGeneral(context.tally, only, error)
         return base
       }
       const middle = suspects.length >> 1
       const left = await this.#halve(base, { ...context, error, suspects: suspects.slice(0, middle) })
       return this.#halve(left, { ...context, error, suspects: suspects.slice(middle) })
     }
+  }
+
+  /** When the kernel refuses one after the other and accepts none, no single service port is to blame. */
+  #doubtIsGeneral(tally: Tally, key: ServicePortKey, error: KernelError): void {
+    tally.refused.push(key)
+    if (tally.accepted > 0 || tally.refused.length < GENERAL_FAULT) return
+    for (const innocent of tally.refused) this.#refused.delete(innocent)
+    throw error
   }
 
   #refuse(forwarding: Forwarding, key: ServicePortKey, error: KernelError): void {
@@ -215,7 +229,13 @@ interface Isolation extends WriteContext {
   readonly error: KernelError
 }
 
+interface Tally {
+  accepted: number
+  readonly refused: ServicePortKey[]
+}
+
 interface Suspects {
+  readonly tally: Tally
   readonly forwarding: Forwarding
   readonly suspects: readonly ServicePortKey[]
 }

@@ -1,0 +1,152 @@
+import type { Forwarding } from '../../../src/forwarding/forwarding.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { Reconciler } from '../../../src/sync/reconciler.ts'
+import { aForwarding, aPort, withPorts } from '../../support/forwarding-builder.ts'
+import { kernelError, MemoryBackend } from '../../support/memory-backend.ts'
+
+const { signal } = new AbortController()
+
+function setUp(nowMs = { value: 0 }) {
+  const backend = new MemoryBackend()
+  const refusals: string[] = []
+  const clock = { ...systemClock, now: () => nowMs.value }
+  const reconciler = new Reconciler({
+    backend,
+    clock,
+    onRefusal: (port, error) => refusals.push(`${port.key} ${error === undefined ? 'accepted' : 'refused'}`),
+  })
+  return { backend, refusals, reconciler }
+}
+
+function services(count: number): Forwarding {
+  const names = Array.from({ length: count }, (_, i) => `ns/s${i}`)
+  return aForwarding(
+    names.map((name, i) =>
+      aPort(name)
+        .clusterIp(`10.0.${i >> 8}.${i & 255}`)
+        .endpoints('10.1.0.1:80'),
+    ),
+  )
+}
+
+test('Reconciler writes what is missing, and nothing the second time', async () => {
+  const { backend, reconciler } = setUp()
+  expect(await reconciler.sync(services(3), signal)).toMatchObject({ created: 3, removed: 0, observed: true })
+  expect(await reconciler.sync(services(3), signal)).toMatchObject({
+    created: 0,
+    observed: false,
+    scriptBytes: 0,
+  })
+  expect(backend.observations).toBe(1)
+  expect(backend.kernel.size).toBe(3)
+})
+
+test('Reconciler writes one object for one changed service port', async () => {
+  const { backend, reconciler } = setUp()
+  const before = services(600)
+  await reconciler.sync(before, signal)
+  const changed = aPort('ns/s7').clusterIp('10.0.0.7').endpoints('10.1.0.2:80').build()
+  await reconciler.sync(withPorts(before, [[changed.key, changed]]), signal)
+  expect(backend.writes.at(-1)).toEqual({ set: [[changed.key, '10.1.0.2:80']], unset: [] })
+})
+
+test('Reconciler after a restart changes nothing that is already right', async () => {
+  const first = setUp()
+  await first.reconciler.sync(services(5), signal)
+  const second = new Reconciler({ backend: first.backend, clock: systemClock, onRefusal: () => undefined })
+  const result = await second.sync(services(5), signal)
+  expect(result).toMatchObject({ created: 0, updated: 0, removed: 0, observed: true })
+  expect(first.backend.writes).toHaveLength(1)
+})
+
+test('Reconciler looks again after a failed write and repairs', async () => {
+  const { backend, reconciler } = setUp()
+  await reconciler.sync(services(2), signal)
+  backend.beforeWrite = () => {
+    backend.kernel.delete('ns/s0:/TCP')
+    return kernelError('busy')
+  }
+  await expect(reconciler.sync(services(3), signal)).rejects.toThrow('refused')
+  backend.beforeWrite = () => undefined
+  expect(await reconciler.sync(services(3), signal)).toMatchObject({ created: 2, observed: true })
+  expect(backend.kernel.size).toBe(3)
+})
+
+test('Reconciler looks again after forget()', async () => {
+  const { backend, reconciler } = setUp()
+  await reconciler.sync(services(3), signal)
+  backend.kernel.delete('ns/s1:/TCP')
+  reconciler.forget()
+  expect(await reconciler.sync(services(3), signal)).toMatchObject({ created: 1, observed: true })
+})
+
+test('Reconciler programs kubernetes and cluster DNS before everything else at a cold start', async () => {
+  const { backend, reconciler } = setUp()
+  const urgent = [
+    aPort('default/kubernetes').clusterIp('10.96.0.1', 443),
+    aPort('kube-system/kube-dns', { protocol: 'UDP' }).clusterIp('10.96.0.10', 53),
+  ]
+  const rest = Array.from({ length: 20 }, (_, i) => aPort(`ns/s${i}`).clusterIp(`10.0.0.${i}`))
+  await reconciler.sync(aForwarding([...rest, ...urgent]), signal)
+  const keys = backend.writes.map(({ set }) => set.map(([key]) => key).sort())
+  expect(keys[0]).toEqual(['default/kubernetes:/TCP', 'kube-system/kube-dns:/UDP'])
+  expect(keys[1]).toHaveLength(20)
+})
+
+describe.each([true, false])(
+  'Reconciler when the kernel refuses a service port (the tool names it: %s)',
+  (told) => {
+    test('leaves out exactly the culprits and programs all others', async () => {
+      const { backend, reconciler, refusals } = setUp()
+      backend.tellsCulprit = told
+      backend.refuses.add('ns/s3:/TCP').add('ns/s17:/TCP')
+      await reconciler.sync(services(50), signal)
+      expect(backend.kernel.size).toBe(48)
+      expect(refusals.sort()).toEqual(['ns/s17:/TCP refused', 'ns/s3:/TCP refused'])
+    })
+
+    test('leaves out only the new one when it appears later, and keeps programming changes', async () => {
+      const { backend, reconciler } = setUp()
+      backend.tellsCulprit = told
+      await reconciler.sync(services(10), signal)
+      backend.refuses.add('ns/s10:/TCP')
+      await reconciler.sync(services(12), signal)
+      expect([...backend.kernel.keys()]).toContain('ns/s11:/TCP')
+      expect(backend.kernel.size).toBe(11)
+      await reconciler.sync(services(13), signal)
+      expect(backend.kernel.size).toBe(12)
+    })
+
+    test('tries it again when it changed, and after a minute', async () => {
+      const nowMs = { value: 0 }
+      const { backend, reconciler, refusals } = setUp(nowMs)
+      backend.tellsCulprit = told
+      backend.refuses.add('ns/s1:/TCP')
+      const forwarding = services(3)
+      await reconciler.sync(forwarding, signal)
+      backend.refuses.clear()
+      await reconciler.sync(forwarding, signal)
+      expect(backend.kernel.size).toBe(2)
+      nowMs.value = 61_000
+      await reconciler.sync(forwarding, signal)
+      expect(backend.kernel.size).toBe(3)
+      expect(reconciler.refused.size).toBe(0)
+      expect(refusals).toEqual(['ns/s1:/TCP refused'])
+    })
+  },
+)
+
+test('Reconciler throws when nothing is acceptable, and leaves no service port refused for it', async () => {
+  const { backend, reconciler } = setUp()
+  let attempts = 0
+  backend.beforeWrite = () => {
+    attempts++
+    return kernelError('rejected', 'the kernel lacks a match')
+  }
+  await expect(reconciler.sync(services(2000), signal)).rejects.toThrow('lacks a match')
+  expect(reconciler.refused.size).toBe(0)
+  expect(attempts).toBeLessThan(40)
+  backend.beforeWrite = () => undefined
+  await reconciler.sync(services(2000), signal)
+  expect(backend.kernel.size).toBe(2000)
+})
