@@ -1,0 +1,100 @@
+/** Connections that never pause: what a busy client of a service would notice while the rules are being changed. */
+import { type Socket, connect } from 'node:net'
+import { type Attempt, type AttemptRequest, attempt } from './node-bed-attempt.ts'
+
+export interface LoadRequest extends AttemptRequest {
+  /** So many new connections (or datagrams) are under way at any time. */
+  readonly fresh: number
+  /** So many TCP connections are opened once and then asked for an echo again and again. */
+  readonly held: number
+}
+
+export interface LoadReport {
+  /** Fresh connections that were answered, by `ip:port` of the answering socket. */
+  readonly answered: Readonly<Record<string, number>>
+  /** Fresh connections that failed: what happened, how long after the start, at most 20 of them. */
+  readonly failures: readonly string[]
+  readonly failed: number
+  /** The slowest answer of a fresh connection in milliseconds; a second or more means that a packet was lost. */
+  readonly slowestMs: number
+  /** Echoes that held connections received. */
+  readonly echoes: number
+  /** How held connections ended early. */
+  readonly broken: readonly string[]
+}
+
+const ECHO_PAUSE_MS = 10
+
+export class LoadGenerator {
+  readonly #request: LoadRequest
+  readonly #startedMs = performance.now()
+  readonly #answered = new Map<string, number>()
+  readonly #failures: string[] = []
+  readonly #broken: string[] = []
+  readonly #held: Socket[] = []
+  readonly #workers: Promise<void>[]
+  #failed = 0
+  #slowestMs = 0
+  #echoes = 0
+  #stopping = false
+
+  constructor(request: LoadRequest) {
+    this.#request = request
+    for (let i = 0; i < request.held; i++) this.#hold()
+    this.#workers = Array.from({ length: request.fresh }, () => this.#ask())
+  }
+
+  async stop(): Promise<LoadReport> {
+    this.#stopping = true
+    await Promise.all(this.#workers)
+    for (const socket of this.#held) socket.resetAndDestroy()
+    return {
+      answered: Object.fromEntries(this.#answered),
+      failures: this.#failures,
+      failed: this.#failed,
+      slowestMs: this.#slowestMs,
+      echoes: this.#echoes,
+      broken: this.#broken,
+    }
+  }
+
+  async #ask(): Promise<void> {
+    while (!this.#stopping) this.#note(await attempt(this.#request))
+  }
+
+  #note(result: Attempt): void {
+    if (result.kind === 'answer') {
+      const endpoint = `${result.ip}:${result.port}`
+      this.#answered.set(endpoint, (this.#answered.get(endpoint) ?? 0) + 1)
+      this.#slowestMs = Math.max(this.#slowestMs, result.ms)
+      return
+    }
+    this.#failed++
+    if (this.#failures.length < 20)
+      this.#failures.push(
+        `${result.kind === 'error' ? result.code : 'silence'} after ${this.#elapsedMs()} ms`,
+      )
+  }
+
+  #elapsedMs(): number {
+    return Math.round(performance.now() - this.#startedMs)
+  }
+
+  #hold(): void {
+    const { destIp, destPort, sourceIp } = this.#request
+    const socket = connect({ host: destIp, port: destPort, localAddress: sourceIp, noDelay: true })
+    this.#held.push(socket)
+    let greeting = true
+    const broke = (why: string): void => {
+      if (!this.#stopping) this.#broken.push(`${why} after ${this.#elapsedMs()} ms`)
+    }
+    socket.on('error', (error: NodeJS.ErrnoException) => broke(error.code ?? error.message))
+    socket.on('end', () => broke('closed'))
+    socket.setTimeout(this.#request.timeoutMs, () => broke('silence'))
+    socket.on('data', () => {
+      if (!greeting) this.#echoes++
+      greeting = false
+      setTimeout(() => socket.writable && socket.write('still there?'), ECHO_PAUSE_MS)
+    })
+  }
+}
