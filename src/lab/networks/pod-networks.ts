@@ -1,0 +1,14 @@
+import { bridgeNetwork } from './bridge-network.ts'
+import { macvlanNetwork } from './macvlan-network.ts'
+import type { PodNetwork, PodNetworkName } from './pod-network.ts'
+import { routedNetwork } from './routed-network.ts'
+import { twoNetworks } from './two-networks.ts'
+import { vxlanNetwork } from './vxlan-network.ts'
+
+export const POD_NETWORKS: Readonly<Record<PodNetworkName, PodNetwork>> = {
+  bridge: bridgeNetwork,
+  routed: routedNetwork,
+  vxlan: vxlanNetwork,
+  macvlan: macvlanNetwork,
+  'two-networks': twoNetworks,
+}
