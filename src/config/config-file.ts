@@ -8,6 +8,8 @@
 import { parseDocument } from 'yaml'
 import { ConfigError } from './config-error.ts'
 import { type Given, type GivenSettings, type Refused, closest, refuse } from './given.ts'
+import { parseGoDuration } from './go-duration.ts'
+import type { Setting } from './setting.ts'
 import { type FileVersion, type SettingName, SETTING_ROWS, fieldOf, isZero } from './settings.ts'
 import { Unusable, shown } from './value-type.ts'
 
@@ -89,14 +91,22 @@ function decodeSettings(document: Section, version: FileVersion, path: string) {
   for (const [name, row] of SETTING_ROWS) {
     const field = fieldOf(row, version)
     const raw = field === undefined ? undefined : valueAt(document, field)
-    if (field === undefined || raw === undefined || raw === null) continue
+    if (field === undefined || isUnset(raw, row)) continue
     const label = `"${shown(`${field}: ${typeof raw === 'string' ? raw : JSON.stringify(raw)}`)}" in ${path}`
     const value = raw instanceof Unusable ? raw : row.type.decode(raw)
     if (value instanceof Unusable) refused.push(refuse(name, { label, path: field, why: value }))
-    // A field that Go would leave at its zero value means "not given", unless zero has a meaning of its own.
-    else if (row.zeroCounts === true || !isZero(value)) settings.set(name, { value, label })
+    else settings.set(name, { value, label })
   }
   return { settings, refused: onePerField(refused) }
+}
+
+/** A field at Go's zero value was not given, unless zero has a meaning of its own: kubeadm writes all fields out. */
+function isUnset(raw: unknown, row: Setting<unknown>): boolean {
+  if (raw === undefined || raw === null) return true
+  if (row.zeroCounts === true) return false
+  return (
+    isZero(raw) || (row.type.name === 'duration' && typeof raw === 'string' && parseGoDuration(raw) === 0)
+  )
 }
 
 /** Two settings that share a field would report it twice. */

@@ -25,6 +25,8 @@ export type Resolution =
   | {
       readonly action: 'run' | 'init-only' | 'cleanup'
       readonly config: Config
+      /** The same as one value per setting, for /configz, /flagz and comparisons. */
+      readonly values: SettingValues
       /** Lines to be said once at start: what is ignored, and what is done better than asked. */
       readonly notes: readonly string[]
     }
@@ -57,8 +59,8 @@ function actionOf(values: SettingValues, notes: readonly string[]): Resolution {
   const config = assembleConfig(values)
   if (values.writeConfigTo !== '')
     return { action: 'write-config', path: values.writeConfigTo, text: writeConfig(values), notes }
-  if (values.cleanup) return { action: 'cleanup', config, notes }
-  return { action: values.initOnly ? 'init-only' : 'run', config, notes }
+  if (values.cleanup) return { action: 'cleanup', config, values, notes }
+  return { action: values.initOnly ? 'init-only' : 'run', config, values, notes }
 }
 
 function readConfigFile(path: string, options: ResolveOptions): ConfigFile {
