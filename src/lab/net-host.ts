@@ -20,12 +20,15 @@ export class NetHost {
   /** Put before a command to run it inside, sharing its localhost. */
   readonly prefix: readonly string[]
   readonly exec: Exec
+  /** Resolves when the namespace is gone, whoever ended it. */
+  readonly ended: Promise<void>
   readonly #pause: ChildProcess
 
   private constructor(name: string, pause: ChildProcess, pid: number) {
     this.name = name
     this.pid = pid
     this.#pause = pause
+    this.ended = once(pause, 'exit').then(() => undefined)
     const net = `--net=/proc/${pid}/ns/net`
     this.prefix = [...DIES_WITH_US, 'nsenter', net, `--pid=/proc/${pid}/ns/pid_for_children`, '--']
     this.exec = new ProgramRunner({ prefix: [...DIES_WITH_US, 'nsenter', net, '--'] })
@@ -77,16 +80,18 @@ export class NetHost {
   }
 
   /** Starts a long-running process inside; it dies with the host or with us. */
-  spawn(command: readonly string[], stdio: StdioOptions = 'ignore'): ChildProcess {
+  spawn(
+    command: readonly string[],
+    options: { stdio?: StdioOptions; env?: NodeJS.ProcessEnv } = {},
+  ): ChildProcess {
     const [file = '', ...args] = [...this.prefix, ...command]
-    return spawn(file, args, { stdio })
+    const { stdio = 'ignore', env = {} } = options
+    return spawn(file, args, { stdio, env: { ...process.env, ...env } })
   }
 
   /** Ends every process inside and frees the namespace with all its devices. */
   async close(): Promise<void> {
-    if (this.#pause.exitCode !== null || this.#pause.signalCode !== null) return
-    const closed = once(this.#pause, 'close')
     this.#pause.kill('SIGKILL')
-    await closed
+    await this.ended
   }
 }

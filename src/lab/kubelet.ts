@@ -1,0 +1,185 @@
+/**
+ * The lab's scheduler and kubelets in one: gives every new Pod a node, runs it as a sandbox, reports its state, and
+ * honours grace periods when it is deleted. A pod that is killed comes back with a new address.
+ */
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { type ApiObject, objectKey, specOf } from './api-server/api-object.ts'
+import type { ApiServer } from './api-server/api-server.ts'
+import { PODS } from './api-server/resources.ts'
+import type { StoreEvent } from './api-server/store.ts'
+import type { LabNodePlace, PodNetwork } from './networks/pod-network.ts'
+import { PodSandbox } from './pod-sandbox.ts'
+import { failedStatus, imagesOf, preStopSeconds, runningStatus } from './pod-status.ts'
+
+/** kubelet looks for dead containers once a second; so long nobody knows that a killed pod is gone. */
+const NOTICE_DEATH_MS = 1000
+const PODS_PER_NODE = 250
+
+export interface KubeletOptions {
+  readonly api: ApiServer
+  readonly nodes: readonly LabNodePlace[]
+  readonly network: PodNetwork
+  readonly directory: string
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+interface RunningPod {
+  readonly node: LabNodePlace
+  sandbox: PodSandbox | undefined
+  stopping: boolean
+}
+
+export class Kubelet {
+  readonly #options: KubeletOptions
+  readonly #pods = new Map<string, RunningPod>()
+  /** Next address to try, by node: a pod that comes back does not get its old one. */
+  readonly #nextIndex = new Map<number, number>()
+  readonly #work = new Set<Promise<void>>()
+  #unsubscribe: () => void = () => undefined
+  #stopped = false
+
+  constructor(options: KubeletOptions) {
+    this.#options = options
+  }
+
+  /** Begins with the Pods that exist. */
+  start(): void {
+    const { api } = this.#options
+    for (const pod of api.list(PODS)) this.#added(pod)
+    this.#unsubscribe = api.store.subscribe((event) => this.#follow(event))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#unsubscribe()
+    await Promise.allSettled(this.#work)
+    await Promise.all([...this.#pods.values()].map(async ({ sandbox }) => sandbox?.stop()))
+    this.#pods.clear()
+  }
+
+  /** The running sandbox of a pod. */
+  sandboxOf(namespace: string, name: string): PodSandbox | undefined {
+    return this.#pods.get(objectKey(namespace, name))?.sandbox
+  }
+
+  /** Ends all processes of a pod without telling anybody, as a crash would. */
+  async crash(namespace: string, name: string): Promise<void> {
+    await this.sandboxOf(namespace, name)?.host.close()
+  }
+
+  #follow({ type, definition, entry }: StoreEvent): void {
+    if (definition !== PODS) return
+    const pod = entry.object
+    if (type === 'DELETED') this.#begin(this.#remove(pod, 0))
+    else if (pod.metadata.deletionTimestamp !== undefined) this.#begin(this.#terminate(pod))
+    else if (type === 'ADDED') this.#added(pod)
+  }
+
+  #added(pod: ApiObject): void {
+    const key = keyOfPod(pod)
+    if (this.#pods.has(key)) return
+    const node = this.#place(pod)
+    const running: RunningPod = { node, sandbox: undefined, stopping: false }
+    this.#pods.set(key, running)
+    this.#begin(this.#run(pod, running))
+  }
+
+  /** The node that the Pod names, else the one with the fewest pods. */
+  #place(pod: ApiObject): LabNodePlace {
+    const wanted = specOf(pod)['nodeName']
+    const { nodes } = this.#options
+    const named = nodes.find((node) => node.host.name === wanted)
+    if (named !== undefined) return named
+    const load = (node: LabNodePlace): number =>
+      [...this.#pods.values()].filter((pod_) => pod_.node === node).length
+    const [first, ...rest] = nodes
+    if (first === undefined) throw new Error('Cannot place a pod: the lab has no node')
+    return rest.reduce((best, node) => (load(node) < load(best) ? node : best), first)
+  }
+
+  async #run(pod: ApiObject, running: RunningPod): Promise<void> {
+    const { network, directory, clock } = this.#options
+    const { node } = running
+    this.#update(pod, (current) => ({ ...current, spec: { ...specOf(current), nodeName: node.host.name } }))
+    const sandbox = await PodSandbox.start({
+      podName: pod.metadata.name,
+      node,
+      index: this.#takeIndex(node),
+      network,
+      images: imagesOf(pod),
+      directory,
+    })
+    running.sandbox = sandbox
+    void sandbox.host.ended.then(() => this.#begin(this.#ended(pod, running, sandbox)))
+    this.#update(pod, (current) => ({ ...current, status: runningStatus(sandbox.ip, clock.now()) }), 'status')
+  }
+
+  /** A sandbox ended that nobody stopped: its Pod is not ready, and after a moment runs again, elsewhere. */
+  async #ended(pod: ApiObject, running: RunningPod, sandbox: PodSandbox): Promise<void> {
+    if (!this.#isWanted(running) || running.sandbox !== sandbox) return
+    const { clock } = this.#options
+    running.sandbox = undefined
+    await clock.sleep(NOTICE_DEATH_MS)
+    this.#update(pod, (current) => ({ ...current, status: failedStatus(sandbox.ip, clock.now()) }), 'status')
+    await sandbox.stop()
+    if (this.#isWanted(running)) await this.#run(pod, running)
+  }
+
+  #isWanted(running: RunningPod): boolean {
+    return !this.#stopped && !running.stopping
+  }
+
+  async #terminate(pod: ApiObject): Promise<void> {
+    const running = this.#pods.get(keyOfPod(pod))
+    if (running?.stopping === true) return
+    if (running !== undefined) running.stopping = true
+    await this.#remove(pod, preStopSeconds(pod))
+    const ref = { definition: PODS, namespace: pod.metadata.namespace, name: pod.metadata.name }
+    const uid = pod.metadata.uid
+    if (this.#options.api.registry.find(ref)?.object.metadata.uid === uid)
+      this.#options.api.registry.delete(ref, { gracePeriodSeconds: 0, uid })
+  }
+
+  async #remove(pod: ApiObject, afterSeconds: number): Promise<void> {
+    const key = keyOfPod(pod)
+    const running = this.#pods.get(key)
+    if (running === undefined) return
+    running.stopping = true
+    if (afterSeconds > 0) await this.#options.clock.sleep(afterSeconds * 1000)
+    await running.sandbox?.stop()
+    if (this.#pods.get(key) === running) this.#pods.delete(key)
+  }
+
+  #takeIndex(node: LabNodePlace): number {
+    const used = new Set(
+      [...this.#pods.values()].map(({ node: other, sandbox }) => (other === node ? sandbox?.index : -1)),
+    )
+    let index = this.#nextIndex.get(node.number) ?? 0
+    while (used.has(index % PODS_PER_NODE)) index++
+    this.#nextIndex.set(node.number, (index + 1) % PODS_PER_NODE)
+    return index % PODS_PER_NODE
+  }
+
+  /** Changes the stored Pod unless it is gone. */
+  #update(pod: ApiObject, change: (current: ApiObject) => ApiObject, subresource?: 'status'): void {
+    const ref = { definition: PODS, namespace: pod.metadata.namespace, name: pod.metadata.name }
+    const { registry } = this.#options.api
+    if (registry.find(ref)?.object.metadata.uid === pod.metadata.uid)
+      registry.modify(ref, change, { subresource })
+  }
+
+  #begin(work: Promise<void>): void {
+    const settled = work
+      .catch((error: unknown) => {
+        if (!this.#stopped) this.#options.log.error({ err: error }, 'Cannot run a pod')
+      })
+      .finally(() => this.#work.delete(settled))
+    this.#work.add(settled)
+  }
+}
+
+function keyOfPod(pod: ApiObject): string {
+  return objectKey(pod.metadata.namespace, pod.metadata.name)
+}
