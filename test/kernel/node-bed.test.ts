@@ -191,6 +191,26 @@ describeKernel('NodeBed', ['namespaces', 'nft', 'ipv6'], () => {
     expect(during).toContainEqual(expect.objectContaining({ kind: 'dnat', seenIp: '1.2.3.4' }))
   })
 
+  test('a load counts answers, and notices refused and broken connections', async () => {
+    const own = {
+      protocol: 'TCP' as const,
+      sourceIp: POD,
+      destIp: '10.180.0.1',
+      destPort: 8080,
+      timeoutMs: 1000,
+    }
+    const good = await bed.ask('world', 'load-start', { ...own, fresh: 2, held: 2 })
+    const bad = await bed.ask('world', 'load-start', { ...own, destIp: '172.30.0.8', fresh: 1, held: 1 })
+    await see({ destIp: '172.30.0.9' }, { kind: 'drop', endpoints: [] })
+    const report = await bed.ask('world', 'load-stop', good)
+    expect(report).toMatchObject({ failed: 0, broken: [] })
+    expect(report.answered['10.180.0.1:8080']).toBeGreaterThan(10)
+    expect(report.echoes).toBeGreaterThan(10)
+    const refused = await bed.ask('world', 'load-stop', bad)
+    expect(refused.failed).toBeGreaterThan(0)
+    expect(refused.broken[0]).toMatch(/^ECONNREFUSED/)
+  })
+
   test('configure() moves a pod elsewhere and forgets addresses', async () => {
     const own = await NodeBed.create()
     try {

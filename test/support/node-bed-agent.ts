@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process'
 import { type Socket as UdpSocket, createSocket } from 'node:dgram'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { type Server, type Socket, createServer, isIPv6 } from 'node:net'
 import { createInterface } from 'node:readline'
 import { LoadGenerator, type LoadReport, type LoadRequest } from './node-bed-load.ts'
@@ -199,7 +199,16 @@ async function serve(line: string): Promise<void> {
   }
 }
 
+/** A kernel with IPv6 as a module loads it for the first socket of that family. */
+async function loadIpv6(): Promise<void> {
+  if (existsSync('/proc/net/if_inet6')) return
+  const socket = createSocket('udp6')
+  await new Promise<void>((resolve) => socket.on('error', () => resolve()).bind(0, () => resolve()))
+  socket.close()
+}
+
 process.on('SIGINT', () => undefined)
+await loadIpv6()
 createInterface({ input: process.stdin })
   .on('line', (line) => void serve(line))
   .on('close', () => process.exit(0))
