@@ -19,7 +19,8 @@ const RULES: Record<string, { may: readonly string[]; node: boolean }> = {
   runtime: { may: [], node: true },
   config: { may: PURE, node: true },
   kernel: { may: [...PURE, 'runtime'], node: true },
-  watch: { may: [...PURE, 'runtime'], node: true },
+  // A kubeconfig that cannot be used is a ConfigError, like every other mistake of the operator.
+  watch: { may: [...PURE, 'runtime', 'config'], node: true },
   metrics: { may: [...PURE, 'runtime'], node: true },
   health: { may: [...PURE, 'runtime'], node: true },
   events: { may: [...PURE, 'runtime'], node: true },
