@@ -7,10 +7,11 @@ import { createGunzip } from 'node:zlib'
 import type { Clock } from '../runtime/clock.ts'
 import type { Credentials } from './credentials.ts'
 import { type KubernetesEvent, renderEvent } from './kubernetes-event.ts'
+import { stringAt, valueAt } from './json-value.ts'
 import { type ListEnvelope, ListScanner } from './list-stream.ts'
 import { qualifiedName, type WatchedResource } from './resources.ts'
 import { type Answer, type ApiObserver, type Limits, Transport } from './transport.ts'
-import { type Attempt, classifyAnswer, WatchError } from './watch-error.ts'
+import { type Attempt, classifyAnswer, messageOf, WatchError } from './watch-error.ts'
 import { decodeFrame, FrameSplitter, type WatchFrame } from './watch-stream.ts'
 
 const DEFAULT_LIMITS: Limits = { connectMs: 10_000, answerMs: 60_000, silenceMs: 30_000 }
@@ -205,7 +206,7 @@ function pathOf(resource: WatchedResource, query: Readonly<Record<string, string
 
 function checked(attempt: Attempt, frame: WatchFrame): WatchFrame {
   if (frame.type !== 'ERROR') return frame
-  const code = (frame.status as { code?: unknown } | null)?.code
+  const code = valueAt(frame.status, 'code')
   throw classifyAnswer(attempt, { status: typeof code === 'number' ? code : 500, body: frame.status })
 }
 
@@ -221,16 +222,15 @@ async function* inflate(answer: Answer): AsyncGenerator<Buffer, void, undefined>
   try {
     yield* gunzip as AsyncIterable<Buffer>
   } catch (error) {
-    if (error instanceof WatchError || !isZlibError(error)) throw error
-    throw new WatchError(`Cannot read the answer: it is not gzip (${error.message}); it is asked for anew`, {
-      code: 'protocol',
-      cause: error,
-    })
+    if (!/^Z_|^ERR_/.test(stringAt(error, 'code') ?? '')) throw error
+    throw new WatchError(
+      `Cannot read the answer: it is not gzip (${messageOf(error)}); it is asked for anew`,
+      {
+        code: 'protocol',
+        cause: error,
+      },
+    )
   }
-}
-
-function isZlibError(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && /^Z_|^ERR_/.test(String(error.code))
 }
 
 async function errorBody(answer: Answer): Promise<unknown> {

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import type { Cluster } from '@kubernetes/client-node/dist/config_types.js'
 import { ConfigError } from '../config/config-error.ts'
 import { stringAt, valueAt } from './json-value.ts'
-import { printable, WatchError } from './watch-error.ts'
+import { messageOf, printable, WatchError } from './watch-error.ts'
 
 /** A plugin that hangs must not hang the proxy. */
 const PLUGIN_LIMIT_MS = 60_000
@@ -89,8 +89,7 @@ export async function runExecPlugin(plugin: ExecPlugin, signal: AbortSignal): Pr
     output = result.stdout
   } catch (error) {
     signal.throwIfAborted()
-    const { stderr, message } = error as { stderr?: string; message: string }
-    const said = printable(stderr === undefined || stderr === '' ? message : stderr)
+    const said = printable(stringAt(error, 'stderr') ?? messageOf(error))
     throw new WatchError(`${what}: ${said}; run it by hand`, { code: 'unauthorized', cause: error })
   }
   return decodeExecCredential(output, what)

@@ -19,7 +19,7 @@ import type { ApiClient } from './api-client.ts'
 import { FailureLog } from './failure-log.ts'
 import { ListDelivery } from './list-delivery.ts'
 import { qualifiedName, type WatchedResource } from './resources.ts'
-import { WatchError, type WatchErrorCode } from './watch-error.ts'
+import { messageOf, WatchError, type WatchErrorCode } from './watch-error.ts'
 import type { WatchFrame } from './watch-stream.ts'
 
 /** For `createBackoff`: the first wait is 0.1 to 0.2 s, the longest 15 to 30 s. */
@@ -305,8 +305,7 @@ function isStreamTrouble(error: unknown): boolean {
 
 function asWatchError(error: unknown): WatchError {
   if (error instanceof WatchError) return error
-  const message = error instanceof Error ? error.message : String(error)
-  return new WatchError(`Cannot read from the API server: ${message}; it is listed anew`, {
+  return new WatchError(`Cannot read from the API server: ${messageOf(error)}; it is listed anew`, {
     code: 'protocol',
     cause: error,
   })

@@ -7,8 +7,9 @@ import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import type { Clock } from '../runtime/clock.ts'
 import type { Access, Credentials } from './credentials.ts'
+import { stringAt } from './json-value.ts'
 import type { TlsMaterial } from './kubeconfig.ts'
-import { type Attempt, printable, WatchError } from './watch-error.ts'
+import { type Attempt, messageOf, WatchError } from './watch-error.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** A TCP connection whose other side is gone without a word is found out by the kernel in a few minutes at worst. */
@@ -164,14 +165,14 @@ function retire(agents: Agents | undefined): void {
 /** A server that gave no answer, and why. */
 class ServerFailure {
   readonly server: string
-  readonly error: Error
+  readonly error: unknown
   readonly timedOut: boolean
   /** The connection had served an earlier request and broke before the answer. */
   readonly wasReused: boolean
 
   constructor(
     server: string,
-    error: Error,
+    error: unknown,
     facts: { readonly timedOut: boolean; readonly wasReused: boolean },
   ) {
     this.server = server
@@ -211,7 +212,7 @@ class Exchange {
     } catch (error) {
       this.#watchdog.close()
       const wasReused = sent.reusedSocket && !this.#watchdog.signal.aborted
-      return new ServerFailure(this.#server, asError(error), { timedOut: this.#watchdog.expired, wasReused })
+      return new ServerFailure(this.#server, error, { timedOut: this.#watchdog.expired, wasReused })
     }
   }
 
@@ -263,13 +264,13 @@ class Exchange {
       }
     } catch (error) {
       this.#request.signal.throwIfAborted()
-      throw this.#brokenOff(asError(error))
+      throw this.#brokenOff(error)
     } finally {
       close()
     }
   }
 
-  #brokenOff(error: Error): WatchError {
+  #brokenOff(error: unknown): WatchError {
     const { verb, resource } = this.#request.attempt
     const what = `Cannot ${verb} ${resource} from ${this.#server}`
     if (this.#watchdog.expired) {
@@ -280,7 +281,7 @@ class Exchange {
         },
       )
     }
-    return new WatchError(`${what}: the connection broke (${describe(error)}); it is made anew`, {
+    return new WatchError(`${what}: the connection broke (${messageOf(error)}); it is made anew`, {
       code: 'unreachable',
       cause: error,
     })
@@ -289,7 +290,7 @@ class Exchange {
 
 function nobodyAnswered(attempt: Attempt, failures: readonly ServerFailure[]): WatchError {
   const said = failures.map(({ server, error, timedOut }) =>
-    timedOut ? `${server} gave no answer in time` : `${server} ${describe(error)}`,
+    timedOut ? `${server} gave no answer in time` : `${server} ${messageOf(error)}`,
   )
   const last = failures.at(-1)
   return new WatchError(
@@ -301,22 +302,12 @@ function nobodyAnswered(attempt: Attempt, failures: readonly ServerFailure[]): W
   )
 }
 
-/** Node wraps the failures of several addresses of one name; the code says more than the message. */
-function describe(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException
-  return printable(error.message === '' ? (code ?? error.name) : error.message)
-}
-
-function remedyOf(error: Error | undefined): string {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? ''
+function remedyOf(error: unknown): string {
+  const code = stringAt(error, 'code') ?? ''
   if (/CERT|SIGNATURE|ISSUER|CHAIN|ALTNAME/.test(code)) {
     return "check certificate-authority and tls-server-name of the kubeconfig against the server's certificate"
   }
   if (/SSL|EPROTO/.test(code))
     return 'check that the address is an HTTPS port and the client certificate is right'
   return 'check the addresses of the API servers and the network between'
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

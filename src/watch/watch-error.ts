@@ -49,6 +49,12 @@ export class WatchError extends Error {
   }
 }
 
+/** What an error says, in one harmless line. Errors are asked for their fields: not all come from our own realm. */
+export function messageOf(error: unknown): string {
+  const said = stringAt(error, 'message')?.split('\n')[0] ?? stringAt(error, 'code') ?? String(error)
+  return printable(said)
+}
+
 /** What was attempted, in the words of RBAC: `list` on `endpointslices.discovery.k8s.io`. */
 export interface Attempt {
   readonly verb: 'get' | 'list' | 'watch' | 'create'

@@ -13,6 +13,8 @@ export interface SeenRequest {
   readonly query: Readonly<Record<string, string>>
   readonly headers: IncomingMessage['headers']
   readonly body: string
+  /** The client's port: the same for requests on one connection. */
+  readonly port: number | undefined
 }
 
 export class ScriptedServer {
@@ -58,6 +60,7 @@ export class ScriptedServer {
         query: Object.fromEntries(url.searchParams),
         headers: request.headers,
         body: Buffer.concat(parts).toString(),
+        port: request.socket.remotePort,
       })
       this.#steps.shift()?.(response, request)
     })
