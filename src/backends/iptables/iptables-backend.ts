@@ -1,0 +1,170 @@
+/** The iptables mode: composes plan, script and the programs that carry it out. */
+import type { Forwarding } from '../../forwarding/forwarding.ts'
+import type { Exec } from '../../kernel/exec.ts'
+import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
+import { KernelError } from '../../kernel/kernel-error.ts'
+import type { ServicePortKey } from '../../model/service-port.ts'
+import { type Changes, type KernelState, observedState } from '../../netfilter/kernel-state.ts'
+import { type Clock, systemClock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import { blamedPort } from './blame.ts'
+import { type BackendObject, ROUTE_LOCALNET, affinitySet } from './objects.ts'
+import { observedJumps, observedObjects } from './observe.ts'
+import { servesLocalhost } from './plan-node.ts'
+import type { AffinityStore } from './plan-pools.ts'
+import { IptablesPlanner } from './plan.ts'
+import { JumpProbe } from './jump-probe.ts'
+import { scriptFor } from './script.ts'
+
+export interface IptablesBackendOptions {
+  readonly options: BackendOptions
+  readonly exec: Exec
+  /** `undefined`: the one that this host uses. */
+  readonly variant?: IptablesVariant | undefined
+  readonly log: Logger
+  readonly clock?: Clock
+}
+
+/** Throws `KernelError` when the programs are missing, too old or not allowed, or the kernel lacks the family. */
+export async function createIptablesBackend(wiring: IptablesBackendOptions): Promise<IptablesBackend> {
+  const { exec, options, log } = wiring
+  const programs = await findIptables(exec, options.family, wiring.variant)
+  const iptables = new Iptables(exec, programs)
+  await iptables.save('nat')
+  const store = (await hasIpset(exec)) ? 'ipset' : 'recent'
+  log.info({ family: options.family, variant: programs.variant, affinity: store }, 'Using iptables')
+  if (store === 'recent')
+    log.warn(
+      { family: options.family },
+      'Session affinity is limited to 100 clients per endpoint without ipset',
+    )
+  return new IptablesBackend({ ...wiring, iptables, store })
+}
+
+async function hasIpset(exec: Exec): Promise<boolean> {
+  try {
+    return (await exec.run({ file: 'ipset', args: ['list', '-name'] })).exitCode === 0
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'missing-tool') return false
+    throw error
+  }
+}
+
+export class IptablesBackend implements Backend<BackendObject> {
+  readonly name = 'iptables'
+  readonly #options: BackendOptions
+  readonly #exec: Exec
+  readonly #iptables: Iptables
+  readonly #store: AffinityStore
+  readonly #clock: Clock
+  readonly #planner: IptablesPlanner
+  readonly #probe: JumpProbe
+  #planned: Forwarding | undefined
+
+  constructor(
+    wiring: IptablesBackendOptions & { readonly iptables: Iptables; readonly store: AffinityStore },
+  ) {
+    this.#options = wiring.options
+    this.#exec = wiring.exec
+    this.#iptables = wiring.iptables
+    this.#store = wiring.store
+    this.#clock = wiring.clock ?? systemClock
+    this.#planner = new IptablesPlanner(wiring.options, wiring.store)
+    this.#probe = new JumpProbe(wiring.iptables, this.#clock)
+  }
+
+  get family() {
+    return this.#options.family
+  }
+
+  get variant(): IptablesVariant {
+    return this.#iptables.programs.variant
+  }
+
+  plan(forwarding: Forwarding): KernelState<BackendObject> {
+    this.#planned = forwarding
+    return this.#planner.plan(forwarding)
+  }
+
+  script(changes: Changes<BackendObject>): KernelScript {
+    return scriptFor(changes, this.#iptables.programs.restore)
+  }
+
+  async observe(signal: AbortSignal): Promise<KernelState<BackendObject>> {
+    const localhost = this.#planned !== undefined && servesLocalhost(this.#planned.node, this.family)
+    const [text, sets, settings] = await Promise.all([
+      this.#saved(signal),
+      this.#observedSets(signal),
+      localhost ? this.#observedSettings(signal) : [],
+    ])
+    return observedState([...observedObjects(text, { expectsGuard: localhost }), ...sets, ...settings])
+  }
+
+  async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
+    this.#probe.forget()
+    for (const step of script) await this.#applyStep(step, signal)
+  }
+
+  blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined {
+    if (!(error instanceof KernelError) || error.line === undefined) return undefined
+    return blamedPort(error.script.split('\n')[error.line - 1] ?? '', forwarding)
+  }
+
+  async probe(signal: AbortSignal): Promise<Drift | undefined> {
+    return this.#probe.check(signal)
+  }
+
+  async cleanup(signal: AbortSignal): Promise<readonly string[]> {
+    const text = await this.#saved(signal)
+    const chains = observedObjects(text, { expectsGuard: false }).filter((object) => object.kind === 'chain')
+    const removed = [...observedJumps(text), ...chains, ...(await this.#observedSets(signal))]
+    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    return removed.map((object) =>
+      object.kind === 'shared-rule' ? `rule ${object.key}` : `${object.kind} ${object.key}`,
+    )
+  }
+
+  async #saved(signal: AbortSignal): Promise<string> {
+    const tables = ['nat', 'filter', 'mangle']
+    return (await Promise.all(tables.map((table) => this.#iptables.save(table, signal)))).join('')
+  }
+
+  async #observedSets(signal: AbortSignal) {
+    if (this.#store === 'recent') return []
+    const request = { file: 'ipset', args: ['list', '-name'], signal }
+    const { stdout } = await runOrThrow(this.#exec, request, 'Cannot list sets')
+    const prefix = this.family === 'IPv4' ? 'FL-A4-' : 'FL-A6-'
+    const names = stdout.split('\n').filter((name) => name.startsWith(prefix))
+    return names.map((name) => affinitySet(name, this.family))
+  }
+
+  async #observedSettings(signal: AbortSignal) {
+    const request = { file: 'cat', args: [`/proc/sys/${ROUTE_LOCALNET.key}`], signal }
+    const { stdout } = await runOrThrow(this.#exec, request, 'Cannot read a kernel setting')
+    return [{ ...ROUTE_LOCALNET, text: stdout.trim() }]
+  }
+
+  /** Sets are released a moment after the rules that refer to them. */
+  async #applyStep(step: ScriptStep, signal: AbortSignal, attempts = 20): Promise<void> {
+    const { file, args, stdin, purpose } = step
+    try {
+      await runOrThrow(this.#exec, { file, args, stdin, signal }, `Cannot ${purpose} for ${this.family}`)
+    } catch (error) {
+      const again = file === 'ipset' && error instanceof KernelError && error.code === 'busy' && attempts > 1
+      if (!again) throw error
+      await this.#clock.sleep(50, signal)
+      await this.#applyStep({ ...step, stdin: remaining(stdin, error.line) }, signal, attempts - 1)
+    }
+  }
+}
+
+/** A restore of sets stops at the first line that fails; those before it are done. */
+function remaining(stdin: string, line: number | undefined): string {
+  return line === undefined
+    ? stdin
+    : stdin
+        .split('\n')
+        .slice(line - 1)
+        .join('\n')
+}

@@ -1,0 +1,171 @@
+/** The parts that do not belong to any Service: entry chains, jumps to them, and the roots of the dispatch trees. */
+import type { Forwarding, NodeForwarding } from '../../forwarding/forwarding.ts'
+import type { Family, Ip } from '../../net/ip.ts'
+import {
+  type Chain,
+  type IptablesObject,
+  type Table,
+  chain,
+  sharedChain,
+} from '../../netfilter/iptables/chain.ts'
+import type { TreeNode } from '../../netfilter/iptables/dispatch-tree.ts'
+import { loopback, markMask, matchDestination, rule } from '../../netfilter/iptables/rule.ts'
+import type { BackendOptions } from '../backend.ts'
+import * as names from './names.ts'
+import { addressDigits, placeOf } from './places.ts'
+import type { TreeName } from './plan-frontends.ts'
+
+interface TreeShape {
+  readonly table: Table
+  /** In the names of its branches. */
+  readonly letter: string
+  /** Chain that holds the root's rules. */
+  readonly root: string
+  readonly label: string
+  /** Looks at addresses first; else only at protocol and port. */
+  readonly byAddress: boolean
+  /** The tree that packets for an address of this node are looked up in afterwards. */
+  readonly nodePorts?: TreeName
+}
+
+export const TREES: Readonly<Record<TreeName, TreeShape>> = {
+  services: {
+    table: 'nat',
+    letter: 'S',
+    root: names.SERVICES,
+    label: 'services by address',
+    byAddress: true,
+    nodePorts: 'nodePorts',
+  },
+  nodePorts: { table: 'nat', letter: 'N', root: names.NODE_PORTS, label: 'node ports', byAddress: false },
+  unanswered: {
+    table: 'filter',
+    letter: 'U',
+    root: names.UNANSWERED,
+    label: 'services without endpoints',
+    byAddress: true,
+    nodePorts: 'unansweredNodePorts',
+  },
+  unansweredNodePorts: {
+    table: 'filter',
+    letter: 'V',
+    root: names.UNANSWERED_NODE_PORTS,
+    label: 'node ports without endpoints',
+    byAddress: false,
+  },
+  firewall: {
+    table: 'filter',
+    letter: 'W',
+    root: names.PROXY_FIREWALL,
+    label: 'source ranges',
+    byAddress: true,
+    nodePorts: 'firewallNodePorts',
+  },
+  firewallNodePorts: {
+    table: 'filter',
+    letter: 'X',
+    root: names.FIREWALL_NODE_PORTS,
+    label: 'source ranges of node ports',
+    byAddress: false,
+  },
+  healthChecks: {
+    table: 'filter',
+    letter: 'H',
+    root: names.NODE_PORTS,
+    label: 'health check node ports',
+    byAddress: false,
+  },
+}
+
+export type Trees = Readonly<Record<TreeName, TreeNode>>
+
+/** Chains that are the same whatever the cluster holds, and the rules in chains of others. */
+export function planNode(node: NodeForwarding, options: BackendOptions): readonly IptablesObject[] {
+  const mark = markMask(options.masqueradeMark)
+  const hex = mark.slice(0, mark.indexOf('/'))
+  const unanswered = [`-j ${names.UNANSWERED}`]
+  const objects: IptablesObject[] = [
+    chain('nat', names.MARK_MASQUERADE, { label: 'masquerade later', rules: [`-j MARK --or-mark ${hex}`] }),
+    chain('nat', names.POSTROUTING, { label: 'marked packets', rules: postroutingRules(mark, hex) }),
+    chain('filter', names.SERVICES, { label: 'services without endpoints', rules: unanswered }),
+    chain('filter', names.EXTERNAL_SERVICES, { label: 'services without endpoints', rules: unanswered }),
+    chain('filter', names.FORWARD, { label: 'service traffic', rules: forwardRules(mark, options) }),
+    sharedChain('filter', names.MARTIAN_FIREWALL),
+    ...names.JUMPS,
+  ]
+  if (servesLocalhost(node, options.family)) objects.push(names.MARTIAN_GUARD)
+  return objects
+}
+
+export function servesLocalhost(node: NodeForwarding, family: Family): boolean {
+  return node.localhostNodePorts && family === 'IPv4'
+}
+
+/** The mark is cleared before masquerading: it would travel on to an encapsulating packet, which is masqueraded too. */
+function postroutingRules(mark: string, hex: string): readonly string[] {
+  return [`-m mark ! --mark ${mark} -j RETURN`, `-j MARK --xor-mark ${hex}`, '-j MASQUERADE --random-fully']
+}
+
+function forwardRules(mark: string, options: BackendOptions): readonly string[] {
+  const accepts = [`-m mark --mark ${mark} -j ACCEPT`, '-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT']
+  return options.dropInvalid ? ['-m conntrack --ctstate INVALID -j DROP', ...accepts] : accepts
+}
+
+/** The chain that packets enter a tree by. */
+export function rootChain(name: TreeName, trees: Trees, forwarding: Forwarding): Chain {
+  const { table, root, label, nodePorts } = TREES[name]
+  const rules = [...nodeRules(name, trees[name], { isRoot: true, family: forwarding.family })]
+  if (nodePorts !== undefined && (trees[nodePorts].size > 0 || name === 'services'))
+    rules.push(...nodePortRules(forwarding, TREES[nodePorts].root))
+  return chain(table, root, { label, rules })
+}
+
+/** The chain of a place in a tree, below the root. */
+export function treeNodeChain(name: TreeName, node: TreeNode, family: Family): Chain {
+  const { table, label } = TREES[name]
+  const { words } = placeOf(node.prefix, digitsOf(name, family))
+  return chain(table, chainOf(name, node, family), {
+    label: `${label} ${words}`,
+    rules: nodeRules(name, node, { isRoot: false, family }),
+  })
+}
+
+export function chainOf(name: TreeName, node: TreeNode, family: Family): string {
+  return names.treeChain(TREES[name].letter, placeOf(node.prefix, digitsOf(name, family)).words)
+}
+
+function digitsOf(name: TreeName, family: Family): number {
+  return TREES[name].byAddress ? addressDigits(family) : 0
+}
+
+function nodeRules(
+  name: TreeName,
+  node: TreeNode,
+  { isRoot, family }: { isRoot: boolean; family: Family },
+): readonly string[] {
+  const own = node.entries.flatMap(({ rules }) => rules)
+  if (node.kind === 'leaf') return own
+  // Packets come back to the root, which goes on with node ports. In filter they come back to every branch, so that
+  // a script may for a moment leave old rules beside new ones.
+  const verb = isRoot || TREES[name].table === 'filter' ? '-j' : '-g'
+  const children = [...node.children.values()].map((child) => {
+    const { match } = placeOf(child.prefix, digitsOf(name, family))
+    return rule(match, `${verb} ${chainOf(name, child, family)}`)
+  })
+  return [...own, ...children]
+}
+
+function nodePortRules({ node, family }: Forwarding, target: string): readonly string[] {
+  const { nodePorts } = node
+  if (nodePorts.scope === 'all') {
+    const except = servesLocalhost(node, family) ? undefined : `! -d ${loopback(family)}`
+    return [rule(except, '-m addrtype --dst-type LOCAL', `-j ${target}`)]
+  }
+  return nodePorts.ips
+    .filter((ip) => !isLoopback(ip) || servesLocalhost(node, family))
+    .map((ip) => rule(matchDestination(ip), `-j ${target}`))
+}
+
+function isLoopback(ip: Ip): boolean {
+  return ip === '::1' || ip.startsWith('127.')
+}

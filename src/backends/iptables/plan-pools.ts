@@ -1,0 +1,205 @@
+/**
+ * The chains that choose an endpoint: one per pool in use, plus one for each endpoint that needs more than DNAT.
+ *
+ * An endpoint has a chain of its own only if it runs here (only then can it meet itself, and must be masqueraded) or
+ * if the Service has session affinity (its clients are recorded). All others are a DNAT rule in the pool's chain.
+ */
+import type { Origin, PoolName, PortForwarding, Target } from '../../forwarding/forwarding.ts'
+import { hostCidr } from '../../net/cidr.ts'
+import { hostPort } from '../../net/ip.ts'
+import { type Chain, chain } from '../../netfilter/iptables/chain.ts'
+import { dnat, matchRandom, matchSource, rule } from '../../netfilter/iptables/rule.ts'
+import { MARK_MASQUERADE, hashedChain, hashedSet } from './names.ts'
+import { bucketOf, slotMasks } from './spread.ts'
+
+/** A pool as one kind of frontend uses it. */
+export interface PoolUse {
+  readonly pool: PoolName
+  /** The frontend is a port range: the endpoint sees the port that was dialled. */
+  readonly keepPort: boolean
+}
+
+/** How a kernel remembers which endpoint a client was given. */
+export type AffinityStore = 'ipset' | 'recent'
+
+/** More endpoints than this are chosen in two steps, so that no connection looks at a thousand rules. */
+const LINEAR_LIMIT = 16
+
+export function poolChainName(port: PortForwarding, use: PoolUse): string {
+  return hashedChain(poolKind(use), [port.key])
+}
+
+function poolKind({ pool, keepPort }: PoolUse): 'C' | 'L' | 'CP' | 'LP' {
+  if (pool === 'cluster') return keepPort ? 'CP' : 'C'
+  return keepPort ? 'LP' : 'L'
+}
+
+/** Names of the sets that session affinity needs, one per endpoint that any pool in use can reach; sorted. */
+export function affinitySets(port: PortForwarding, origins: readonly Origin[]): readonly string[] {
+  if (port.affinitySeconds === undefined) return []
+  const names = poolUses(port, origins).flatMap(({ pool }) =>
+    port.pools[pool].map((target) => setName(port, target)),
+  )
+  return [...new Set(names)].sort()
+}
+
+/** `origins`: the senders that can be told apart; a pool that only others would use is left out. */
+export function planPools(
+  port: PortForwarding,
+  { origins, store }: { readonly origins: readonly Origin[]; readonly store: AffinityStore },
+): readonly Chain[] {
+  const chains = new Map<string, Chain>()
+  for (const use of poolUses(port, origins)) {
+    for (const planned of planPool({ port, use, store })) chains.set(planned.key, planned)
+  }
+  return [...chains.values()]
+}
+
+/** The pools that some frontend forwards to, without repetition. */
+function poolUses(port: PortForwarding, origins: readonly Origin[]): readonly PoolUse[] {
+  const uses = new Map<string, PoolUse>()
+  for (const { routes, lastPort } of port.frontends) {
+    for (const route of origins.map((origin) => routes[origin])) {
+      if (route.action !== 'forward' || port.pools[route.pool].length === 0) continue
+      const use = { pool: route.pool, keepPort: lastPort !== undefined }
+      uses.set(poolKind(use), use)
+    }
+  }
+  return [...uses.values()]
+}
+
+interface PoolContext {
+  readonly port: PortForwarding
+  readonly use: PoolUse
+  readonly store: AffinityStore
+}
+
+/** One thing that a packet can be sent to, with its share. */
+interface Choice {
+  readonly text: string
+  readonly weight: number
+  /** `-j DNAT …` or `-g FL-…`. */
+  readonly verdict: string
+}
+
+function planPool(context: PoolContext): readonly Chain[] {
+  const { port, use } = context
+  const targets = port.pools[use.pool]
+  const chains = targets.map((target) => endpointChain(context, target)).filter((made) => made !== undefined)
+  const choices = targets.map((target) => choiceOf(context, target))
+  const sticky = targets.map((target) => stickyRule(context, target)).filter((made) => made !== undefined)
+  return [...chains, ...choosing({ context, suffix: '', sticky }, choices)]
+}
+
+/** The chain that spreads over `choices`, and the chains below it when there are many. */
+function choosing(
+  at: { readonly context: PoolContext; readonly suffix: string; readonly sticky: readonly string[] },
+  choices: readonly Choice[],
+): readonly Chain[] {
+  const { port, use } = at.context
+  const label = `${port.key} ${use.pool} endpoints`
+  const name = hashedChain(poolKind(use), [port.key], at.suffix)
+  const make = (direct: readonly Choice[]) =>
+    chain('nat', name, { label, rules: [...at.sticky, ...spread(port, direct, at.suffix.length)] })
+  if (choices.length <= LINEAR_LIMIT || at.suffix.length >= MAX_DEPTH) return [make(choices)]
+  const buckets = new Map<string, Choice[]>()
+  for (const choice of choices) {
+    const digit = bucketOf(choice.text, at.suffix.length)
+    const bucket = buckets.get(digit)
+    if (bucket === undefined) buckets.set(digit, [choice])
+    else bucket.push(choice)
+  }
+  const below: Chain[] = []
+  const direct: Choice[] = []
+  for (const digit of [...buckets.keys()].sort()) {
+    const bucket = buckets.get(digit) ?? []
+    const suffix = `${at.suffix === '' ? '-' : at.suffix}${digit}`
+    below.push(...choosing({ context: at.context, suffix, sticky: [] }, bucket))
+    const weight = bucket.reduce((sum, choice) => sum + choice.weight, 0)
+    direct.push({ text: digit, weight, verdict: `-g ${hashedChain(poolKind(use), [port.key], suffix)}` })
+  }
+  return [...below, make(direct)]
+}
+
+/** A hyphen and three digits: 16³ buckets of 16 endpoints. */
+const MAX_DEPTH = 4
+
+function spread(port: PortForwarding, choices: readonly Choice[], level: number): readonly string[] {
+  return port.algorithm === 'source-hash' ? bySourceHash(choices, level) : atRandom(choices)
+}
+
+/** Each rule takes its share of what the rules before it left; the last one takes the rest. */
+function atRandom(choices: readonly Choice[]): readonly string[] {
+  let remaining = choices.reduce((sum, { weight }) => sum + weight, 0)
+  return choices.map(({ weight, verdict }, i) => {
+    const share = weight / remaining
+    remaining -= weight
+    return i === choices.length - 1 ? verdict : rule(matchRandom(share), verdict)
+  })
+}
+
+/** The same client always gets the same endpoint, and most clients keep theirs when another one comes or goes. */
+function bySourceHash(choices: readonly Choice[], level: number): readonly string[] {
+  const masks = slotMasks(choices)
+  return choices.flatMap(({ verdict }, i) => {
+    const mask = masks[i] ?? 0
+    if (i === choices.length - 1) return [verdict]
+    if (mask === 0) return []
+    const hex = mask.toString(16).padStart(8, '0')
+    const seed = (0x5eed + level).toString(16).padStart(8, '0')
+    return [
+      `-m cluster --cluster-local-nodemask 0x${hex} --cluster-total-nodes 32 --cluster-hash-seed 0x${seed} ${verdict}`,
+    ]
+  })
+}
+
+function choiceOf(context: PoolContext, target: Target): Choice {
+  const name = endpointChainName(context, target)
+  const verdict = name === undefined ? dnatRule(context, target) : `-g ${name}`
+  return { text: endpointText(target), weight: target.weight, verdict }
+}
+
+function dnatRule({ port, use }: PoolContext, target: Target): string {
+  return `-p ${port.protocol.toLowerCase()} ${dnat(target.ip, use.keepPort ? undefined : target.port)}`
+}
+
+/** `undefined`: DNAT alone is enough, so the rule stands in the pool. */
+function endpointChainName({ port, use }: PoolContext, target: Target): string | undefined {
+  if (!target.local && port.affinitySeconds === undefined) return undefined
+  return hashedChain(use.keepPort ? 'EP' : 'E', [port.key, endpointText(target)])
+}
+
+function endpointChain(context: PoolContext, target: Target): Chain | undefined {
+  const name = endpointChainName(context, target)
+  if (name === undefined) return undefined
+  const rules: string[] = []
+  if (target.local) rules.push(rule(matchSource(hostCidr(target.ip)), `-j ${MARK_MASQUERADE}`))
+  const dnats = dnatRule(context, target)
+  const { port, store } = context
+  if (port.affinitySeconds === undefined) rules.push(dnats)
+  else if (store === 'recent') rules.push(`-m recent --set --name ${setName(port, target)} ${dnats}`)
+  else {
+    const add = `--add-set ${setName(port, target)} src --exist --timeout ${port.affinitySeconds}`
+    rules.push(`-j SET ${add}`, dnats)
+  }
+  return chain('nat', name, { label: `${port.key} endpoint ${endpointText(target)}`, rules })
+}
+
+/** A client that the endpoint has seen within the timeout goes there again. */
+function stickyRule(context: PoolContext, target: Target): string | undefined {
+  const { port, store } = context
+  const name = endpointChainName(context, target)
+  if (port.affinitySeconds === undefined || name === undefined) return undefined
+  const list = setName(port, target)
+  if (store === 'ipset') return `-m set --match-set ${list} src -g ${name}`
+  return `-m recent --rcheck --seconds ${port.affinitySeconds} --reap --name ${list} -g ${name}`
+}
+
+/** Of one endpoint of one service port, whichever pool it is reached by: that is what affinity remembers. */
+function setName(port: PortForwarding, target: Target): string {
+  return hashedSet(port.family === 'IPv4' ? 'A4' : 'A6', [port.key, endpointText(target)])
+}
+
+export function endpointText(target: Target): string {
+  return hostPort(target.ip, target.port)
+}

@@ -1,0 +1,139 @@
+/**
+ * The iptables programs of one IP family and one variant. "legacy" and "nft" are two sets of rules in the kernel that
+ * do not see each other, so everybody on a node must use the same one.
+ */
+import type { Family } from '../net/ip.ts'
+import { classifyFailure } from './classify-failure.ts'
+import type { Exec, ExecRequest, ExecResult } from './exec.ts'
+import { KernelError } from './kernel-error.ts'
+
+export type IptablesVariant = 'legacy' | 'nft'
+
+/** Names of the programs to call. */
+export interface IptablesPrograms {
+  readonly family: Family
+  readonly variant: IptablesVariant
+  readonly base: string
+  readonly restore: string
+  readonly save: string
+}
+
+/** Kubelet makes these in the variant that the host uses (KEP-3178). */
+const HINTS = /^:(?:KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY) /m
+
+export class Iptables {
+  readonly #exec: Exec
+  readonly programs: IptablesPrograms
+
+  constructor(exec: Exec, programs: IptablesPrograms) {
+    this.#exec = exec
+    this.programs = programs
+  }
+
+  /** The text of `iptables-save -t table`. */
+  async save(table: string, signal?: AbortSignal): Promise<string> {
+    const { save } = this.programs
+    return (await this.#run({ file: save, args: ['-t', table] }, `Cannot read table ${table}`, signal)).stdout
+  }
+
+  /** `iptables -S chain`; `undefined` when there is no such chain. */
+  async listChain(table: string, chain: string, signal?: AbortSignal): Promise<string | undefined> {
+    const { base } = this.programs
+    const request = { file: base, args: ['-w', '5', '-t', table, '-S', chain] }
+    try {
+      return (await this.#run(request, `Cannot list chain ${table}/${chain}`, signal)).stdout
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'missing-object') return undefined
+      throw error
+    }
+  }
+
+  async #run(request: ExecRequest, action: string, signal?: AbortSignal): Promise<ExecResult> {
+    return runOrThrow(this.#exec, { ...request, ...(signal === undefined ? {} : { signal }) }, action)
+  }
+}
+
+/** Runs a program that must succeed. */
+export async function runOrThrow(exec: Exec, request: ExecRequest, action: string): Promise<ExecResult> {
+  const result = await exec.run(request)
+  if (result.exitCode !== 0) throw classifyFailure(request, result, action)
+  return result
+}
+
+/** Which programs serve a family: `wanted`, or the variant that this host uses. Throws `KernelError`. */
+export async function findIptables(
+  exec: Exec,
+  family: Family,
+  wanted: IptablesVariant | undefined,
+): Promise<IptablesPrograms> {
+  const base = family === 'IPv4' ? 'iptables' : 'ip6tables'
+  const plain = await plainVariant(exec, base)
+  const variant = wanted ?? (await usedVariant(exec, base)) ?? plain ?? 'nft'
+  const suffix = variant === plain && !(await exists(exec, `${base}-${variant}`)) ? '' : `-${variant}`
+  const name = `${base}${suffix}`
+  return { family, variant, base: name, restore: `${name}-restore`, save: `${name}-save` }
+}
+
+/** What the program without a suffix is; before 1.8 there was only legacy and the version does not say so. */
+async function plainVariant(exec: Exec, base: string): Promise<IptablesVariant | undefined> {
+  const text = await version(exec, base)
+  const match = /v(\d+)\.(\d+)\.(\d+)(?: \((\w+)\))?/.exec(text ?? '')
+  if (match === null) return undefined
+  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map(Number)
+  if (major * 1e6 + minor * 1e3 + patch < 1_006_002) throw tooOld(base, match[0])
+  return match[4] === 'nf_tables' ? 'nft' : 'legacy'
+}
+
+function tooOld(base: string, found: string): KernelError {
+  const remedy = 'install iptables 1.6.2 or newer'
+  return new KernelError(
+    `Cannot use ${base} ${found}: it has no --random-fully and no lock for restore; ${remedy}`,
+    {
+      code: 'unsupported',
+      command: [base, '--version'],
+      exitCode: 0,
+      stderr: '',
+      script: '',
+      line: undefined,
+      remedy,
+    },
+  )
+}
+
+/** `undefined`: no such program. */
+async function version(exec: Exec, file: string): Promise<string | undefined> {
+  try {
+    const { exitCode, stdout } = await exec.run({ file, args: ['--version'] })
+    return exitCode === 0 ? stdout : undefined
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'missing-tool') return undefined
+    throw error
+  }
+}
+
+async function exists(exec: Exec, file: string): Promise<boolean> {
+  return (await version(exec, file)) !== undefined
+}
+
+/** By kubelet's hint, else by the variant that has rules already. */
+async function usedVariant(exec: Exec, base: string): Promise<IptablesVariant | undefined> {
+  const nft = await savedRules(exec, `${base}-nft-save`)
+  const legacy = (await legacyTables(exec, base)) ? await savedRules(exec, `${base}-legacy-save`) : ''
+  if (HINTS.test(nft)) return 'nft'
+  if (HINTS.test(legacy)) return 'legacy'
+  if (/^-A /m.test(nft)) return 'nft'
+  return /^-A /m.test(legacy) ? 'legacy' : undefined
+}
+
+/** Asking legacy iptables for a table would create it, so the kernel is asked which exist. */
+async function legacyTables(exec: Exec, base: string): Promise<boolean> {
+  const file = base === 'iptables' ? '/proc/net/ip_tables_names' : '/proc/net/ip6_tables_names'
+  const { stdout } = await exec.run({ file: 'cat', args: [file] })
+  return stdout.trim() !== ''
+}
+
+async function savedRules(exec: Exec, file: string): Promise<string> {
+  if ((await version(exec, file)) === undefined) return ''
+  const { stdout } = await exec.run({ file, args: [] })
+  return stdout
+}
