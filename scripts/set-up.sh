@@ -8,7 +8,7 @@ cd "$root" || exit 1
 # program → Debian package that brings it
 declare -A packages=(
   [ip]=iproute2 [iptables]=iptables [nft]=nftables [ipset]=ipset [ipvsadm]=ipvsadm [conntrack]=conntrack
-  [modprobe]=kmod [linux.uml]=user-mode-linux [curl]=curl [unshare]=util-linux [ps]=procps
+  [modprobe]=kmod [linux.uml]=user-mode-linux [curl]=curl [unshare]=util-linux [ps]=procps [busybox]=busybox [wrk]=wrk [iperf3]=iperf3
 )
 
 # Installs the npm packages unless those of the lockfile are there already.

@@ -1,0 +1,93 @@
+/**
+ * A client of the lab, run by Node inside a namespace: makes one new connection after the other, at a fixed pace, and
+ * reports what became of each as JSON lines. It ends when its standard input closes, or after its time.
+ *
+ * `node load-client.js TARGET_IP TARGET_PORT PACE_MS TIMEOUT_MS SECONDS`
+ */
+import { request } from 'node:http'
+
+/** One line of output: everything since the line before. */
+export interface LoadReport {
+  /** Milliseconds since the epoch, at the end of the interval. */
+  readonly atMs: number
+  /** Answered connections by the text that came back (the pod's name), with the time of the first of them. */
+  readonly answered: Readonly<Record<string, { readonly count: number; readonly firstMs: number }>>
+  readonly failed: readonly { readonly atMs: number; readonly why: string }[]
+  /** Time of each answered connection, milliseconds, from the start of the connection to the whole answer. */
+  readonly tookMs: readonly number[]
+}
+
+const REPORT_EVERY_MS = 50
+
+interface Interval {
+  answered: Record<string, { count: number; firstMs: number }>
+  failed: { atMs: number; why: string }[]
+  tookMs: number[]
+}
+
+function emptyInterval(): Interval {
+  return { answered: {}, failed: [], tookMs: [] }
+}
+
+function main(args: readonly string[]): void {
+  const [host = '', port = '', pace = '', timeout = '', seconds = ''] = args
+  const timeoutMs = Number(timeout)
+  let interval = emptyInterval()
+
+  const fail = (why: string): void => void interval.failed.push({ atMs: Date.now(), why })
+  const connect = (): void => {
+    const startedMs = performance.now()
+    let settled = false
+    const settle = (outcome: () => void): void => {
+      if (settled) return
+      settled = true
+      clearTimeout(timer)
+      outcome()
+    }
+    const attempt = request(
+      { host, port: Number(port), agent: false, headers: { connection: 'close' } },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk: string) => (text += chunk))
+        response.on('error', (error: NodeJS.ErrnoException) =>
+          settle(() => fail(error.code ?? error.message)),
+        )
+        response.on('end', () =>
+          settle(() => {
+            const pod = text.trim()
+            const entry = (interval.answered[pod] ??= { count: 0, firstMs: Date.now() })
+            entry.count++
+            interval.tookMs.push(Math.round((performance.now() - startedMs) * 100) / 100)
+          }),
+        )
+      },
+    )
+    const timer = setTimeout(() => {
+      settle(() => fail('timeout'))
+      attempt.destroy()
+    }, timeoutMs)
+    attempt.on('error', (error: NodeJS.ErrnoException) => settle(() => fail(error.code ?? error.message)))
+    attempt.end()
+  }
+
+  const report = (): void => {
+    const line: LoadReport = { atMs: Date.now(), ...interval }
+    interval = emptyInterval()
+    process.stdout.write(`${JSON.stringify(line)}\n`)
+  }
+  const pacing = setInterval(connect, Number(pace))
+  const reporting = setInterval(report, REPORT_EVERY_MS)
+  const finish = (): void => {
+    clearInterval(pacing)
+    setTimeout(() => {
+      clearInterval(reporting)
+      report()
+      process.exit(0)
+    }, timeoutMs)
+  }
+  process.stdin.on('end', finish).resume()
+  setTimeout(finish, Number(seconds) * 1000)
+}
+
+main(process.argv.slice(2))
