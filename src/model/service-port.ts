@@ -25,6 +25,8 @@ export interface ServiceWishes {
   readonly sourceRangesOnNodePort: boolean
   /** Every port of the range is forwarded, and the endpoint sees the port that the client dialled. */
   readonly portRange: { readonly first: Port; readonly last: Port } | undefined
+  /** Weights of endpoints by their address or by the name of their node; 100 is the usual weight. Empty: all equal. */
+  readonly weights: Readonly<Record<string, number>>
 }
 
 /** One port of one Service in one IP family, as the API says it; nothing here depends on this node. */
