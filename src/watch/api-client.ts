@@ -14,7 +14,7 @@ import { type Answer, type ApiObserver, type Limits, Transport } from './transpo
 import { type Attempt, classifyAnswer, messageOf, WatchError } from './watch-error.ts'
 import { decodeFrame, FrameSplitter, type WatchFrame } from './watch-stream.ts'
 
-const DEFAULT_LIMITS: Limits = { connectMs: 10_000, answerMs: 60_000, silenceMs: 30_000 }
+const DEFAULT_LIMITS: Limits = { connectMs: 5_000, answerMs: 60_000, silenceMs: 30_000 }
 
 /** Error bodies are read up to here. */
 const LONGEST_ERROR_BODY = 64 * 1024
@@ -122,7 +122,7 @@ export class ApiClient {
       }
       splitter.end()
     } catch (error) {
-      await this.#turnAway(error, options.signal)
+      if (!options.signal.aborted) this.#turnAway(error)
       throw error
     }
   }
@@ -187,14 +187,14 @@ export class ApiClient {
     })
     if (answer.status === 200) return answer
     const error = classifyAnswer(attempt, refusalOf(answer, await errorBody(answer)))
-    await this.#turnAway(error, request.signal)
+    this.#turnAway(error)
     throw error
   }
 
   /** A server that is silent or ill need not be the one we ask next. */
-  async #turnAway(error: unknown, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || !(error instanceof WatchError)) return
-    if (error.code === 'timeout' || error.code === 'server') await this.#transport.moveOn(signal)
+  #turnAway(error: unknown): void {
+    if (!(error instanceof WatchError)) return
+    if (error.code === 'timeout' || error.code === 'server') this.#transport.moveOn()
   }
 }
 

@@ -72,6 +72,7 @@ interface Agents {
 export class Transport {
   readonly #options: TransportOptions
   #agents: Agents | undefined
+  #servers: readonly string[] = []
   #preferred: string | undefined
 
   constructor(options: TransportOptions) {
@@ -85,6 +86,7 @@ export class Transport {
   async send(request: TransportRequest): Promise<Answer> {
     request.signal.throwIfAborted()
     const access = await this.#options.credentials.current(request.signal)
+    this.#servers = access.servers
     const failures: ServerFailure[] = []
     for (const server of this.#inTurn(access.servers)) {
       const result = await this.#ask(server, access, request)
@@ -99,8 +101,8 @@ export class Transport {
   }
 
   /** Asks another server first the next time, if there is one. Used after silence and after 5xx. */
-  async moveOn(signal: AbortSignal): Promise<void> {
-    const [, next] = this.#inTurn((await this.#options.credentials.current(signal)).servers)
+  moveOn(): void {
+    const [, next] = this.#inTurn(this.#servers)
     if (next !== undefined) this.#preferred = next
   }
 
