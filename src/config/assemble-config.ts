@@ -13,8 +13,9 @@ export function assembleConfig(values: SettingValues): Config {
     clientConnection: {
       kubeconfig: unlessEmpty(values.kubeconfig),
       apiServers: values.apiServers,
-      qps: values.qps,
-      burst: values.burst,
+      // As in Kubernetes' clients, zero means that nothing was decided.
+      qps: values.qps === 0 ? 5 : values.qps,
+      burst: values.burst === 0 ? 10 : values.burst,
     },
     hostnameOverride: unlessEmpty(values.hostnameOverride),
     nodeIpOverride: nodeIps(values),

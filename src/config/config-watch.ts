@@ -5,7 +5,7 @@
  * editor replaces the file; a slow look at the contents covers everything that a directory does not tell (a link into
  * another directory, a kernel out of inotify watches). Only a file whose text differs is read again.
  */
-import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import { readFileSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
 import { assembleConfig } from './assemble-config.ts'
@@ -50,7 +50,7 @@ export interface WatchConfigOptions {
 export async function* watchConfig(options: WatchConfigOptions): AsyncGenerator<ConfigChange, void> {
   const { clock } = options
   const bell = new Bell()
-  const watcher = watchDirectory(dirname(options.path), bell)
+  watchDirectory(dirname(options.path), bell, options.signal)
   let { values } = options
   let text = textOf(options.path)
   try {
@@ -68,8 +68,6 @@ export async function* watchConfig(options: WatchConfigOptions): AsyncGenerator<
     }
   } catch (error) {
     if (!options.signal.aborted) throw error
-  } finally {
-    watcher?.close()
   }
 }
 
@@ -116,14 +114,13 @@ function textOf(path: string): string | undefined {
   }
 }
 
-/** `undefined` where the kernel does not let us watch: then the slow look alone must do. */
-function watchDirectory(directory: string, bell: Bell): FSWatcher | undefined {
+/** Where the kernel does not let us watch, the slow look alone must do. */
+function watchDirectory(directory: string, bell: Bell, signal: AbortSignal): void {
   try {
-    const watcher = watch(directory, () => bell.ring())
+    const watcher = watch(directory, { signal, persistent: false }, () => bell.ring())
     watcher.on('error', () => watcher.close())
-    return watcher
   } catch {
-    return undefined
+    // No more inotify watches, or no such directory.
   }
 }
 

@@ -36,7 +36,7 @@ export function refuse(
 /** The known word that a mistyped one is closest to, if any is close. */
 export function closest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  let least = Math.max(2, Math.floor(word.length / 4)) + 1
+  let least = Math.max(1, Math.floor(word.length / 4)) + 1
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), least)
     if (distance >= least) continue

@@ -48,8 +48,8 @@ function localDetection(config: Config, given: GivenMap): ConfigError[] {
 function periods(config: Config, given: GivenMap): ConfigError[] {
   const { minSyncPeriodMs, syncPeriodMs } = config.sync
   if (minSyncPeriodMs <= syncPeriodMs) return []
-  const min = formatGoDuration(minSyncPeriodMs)
-  const rest = `the pause between runs is longer than ${formatGoDuration(syncPeriodMs)}, the sync period; write less than ${min} or raise the sync period`
+  const [min, max] = [formatGoDuration(minSyncPeriodMs), formatGoDuration(syncPeriodMs)]
+  const rest = `the pause of ${min} between runs is longer than the sync period of ${max}; lower one or raise the other`
   const culprit = given.has(`${config.mode}MinSyncPeriod`)
     ? (`${config.mode}MinSyncPeriod` as const)
     : (`${config.mode}SyncPeriod` as const)

@@ -28,11 +28,19 @@ export function configTree(values: SettingValues): Readonly<Tree> {
   return tree
 }
 
+/** In a file a pause of zero means "not given"; the shortest one that can be written means the same as zero. */
+function writtenPause(ms: number): number {
+  return ms === 0 ? 1e-6 : ms
+}
+
 /** What was left to a default that depends on other settings is written out. */
 function withEffectiveValues(values: SettingValues): SettingValues {
   const config = assembleConfig(values)
   return {
     ...values,
+    iptablesMinSyncPeriod: writtenPause(values.iptablesMinSyncPeriod),
+    nftablesMinSyncPeriod: writtenPause(values.nftablesMinSyncPeriod),
+    ipvsMinSyncPeriod: writtenPause(values.ipvsMinSyncPeriod),
     healthzBindAddress: config.healthzBindAddress,
     metricsBindAddress: config.metricsBindAddress,
     nodePortAddresses:
