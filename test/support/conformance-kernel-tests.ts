@@ -11,17 +11,19 @@ const PATIENCE_MS = 240_000
 export interface KernelTests {
   readonly needs: readonly Need[]
   readonly cases: readonly ConformanceCase[]
-  readonly differences?: readonly KnownDifference[]
+  /** Judges the cases; default: on this kernel, several at once. */
+  readonly run?: () => ReadonlyMap<string, Promise<CaseResult>>
 }
 
 /** Declares the tests of one proxy. Skips, and flows that cannot be sent, are printed with their reasons. */
 export function testByPackets(proxy: ProxyUnderTest, tests: KernelTests): void {
-  const differences = tests.differences ?? KNOWN_DIFFERENCES
+  const differences = KNOWN_DIFFERENCES
+  const runHere = () => runCases({ proxy, cases: tests.cases, differences, beds: BEDS })
   describeKernel(`packets in ${proxy.title} mode`, tests.needs, () => {
     let results: ReadonlyMap<string, Promise<CaseResult>>
 
     beforeAll(() => {
-      results = runCases({ proxy, cases: tests.cases, differences, beds: BEDS })
+      results = (tests.run ?? runHere)()
     })
 
     test.each(tests.cases.map(({ name }) => name))(

@@ -1,5 +1,6 @@
 /** Connections that never pause: what a busy client of a service would notice while the rules are being changed. */
 import { type Socket, connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attempt, type AttemptRequest, attempt } from './node-bed-attempt.ts'
 
 export interface LoadRequest extends AttemptRequest {
@@ -31,12 +32,13 @@ export class LoadGenerator {
   readonly #answered = new Map<string, number>()
   readonly #failures: string[] = []
   readonly #broken: string[] = []
-  readonly #held: Socket[] = []
+  readonly #held: { readonly socket: Socket; echoes: number }[] = []
   readonly #workers: Promise<void>[]
   #failed = 0
   #slowestMs = 0
   #echoes = 0
   #stopping = false
+  #over = false
 
   constructor(request: LoadRequest) {
     this.#request = request
@@ -47,7 +49,9 @@ export class LoadGenerator {
   async stop(): Promise<LoadReport> {
     this.#stopping = true
     await Promise.all(this.#workers)
-    for (const socket of this.#held) socket.resetAndDestroy()
+    await Promise.all(this.#held.map((one) => this.#lastEcho(one)))
+    this.#over = true
+    for (const { socket } of this.#held) socket.resetAndDestroy()
     return {
       answered: Object.fromEntries(this.#answered),
       failures: this.#failures,
@@ -55,6 +59,19 @@ export class LoadGenerator {
       slowestMs: this.#slowestMs,
       echoes: this.#echoes,
       broken: this.#broken,
+    }
+  }
+
+  /** A connection that died without a word shows only now: it has no answer to the next question. */
+  async #lastEcho(held: { readonly socket: Socket; readonly echoes: number }): Promise<void> {
+    const before = held.echoes
+    const deadline = performance.now() + this.#request.timeoutMs
+    while (held.echoes === before && !held.socket.destroyed) {
+      if (performance.now() > deadline) {
+        this.#broken.push(`silence after ${this.#elapsedMs()} ms`)
+        return
+      }
+      await sleep(ECHO_PAUSE_MS)
     }
   }
 
@@ -83,16 +100,17 @@ export class LoadGenerator {
   #hold(): void {
     const { destIp, destPort, sourceIp } = this.#request
     const socket = connect({ host: destIp, port: destPort, localAddress: sourceIp, noDelay: true })
-    this.#held.push(socket)
+    const held = { socket, echoes: 0 }
+    this.#held.push(held)
     let greeting = true
     const broke = (why: string): void => {
-      if (!this.#stopping) this.#broken.push(`${why} after ${this.#elapsedMs()} ms`)
+      if (!this.#over) this.#broken.push(`${why} after ${this.#elapsedMs()} ms`)
     }
     socket.on('error', (error: NodeJS.ErrnoException) => broke(error.code ?? error.message))
     socket.on('end', () => broke('closed'))
-    socket.setTimeout(this.#request.timeoutMs, () => broke('silence'))
     socket.on('data', () => {
       if (!greeting) this.#echoes++
+      if (!greeting) held.echoes++
       greeting = false
       setTimeout(() => socket.writable && socket.write('still there?'), ECHO_PAUSE_MS)
     })

@@ -1,0 +1,83 @@
+/** The backends as the kernel tests see them: how each is made on a bed, how its kernel state is emptied and shown. */
+import type { Backend, BackendName, BackendOptions } from '../../src/backends/backend.ts'
+import { createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
+import type { Forwarding } from '../../src/forwarding/forwarding.ts'
+import type { IptablesVariant } from '../../src/kernel/iptables.ts'
+import type { KernelObject } from '../../src/netfilter/kernel-state.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { silentLogger } from '../../src/runtime/logger.ts'
+import { Reconciler, type SyncResult } from '../../src/sync/reconciler.ts'
+import type { NodeBed } from './node-bed.ts'
+import type { Need } from './skip-reasons.ts'
+
+export interface BackendUnderTest {
+  readonly title: string
+  readonly mode: BackendName
+  readonly needs: readonly Need[]
+  create(bed: NodeBed, options: BackendOptions): Promise<Backend<KernelObject>>
+  /** Empties the kernel of the bed's node, whoever filled it. */
+  reset(bed: NodeBed): Promise<void>
+  /** Everything that decides about packets, both families, without what changes by itself. */
+  rules(bed: NodeBed): Promise<string>
+}
+
+export type BackendKey = 'iptables-legacy' | 'iptables-nft'
+
+export const BACKENDS: Readonly<Record<BackendKey, BackendUnderTest>> = {
+  'iptables-legacy': iptables('legacy'),
+  'iptables-nft': iptables('nft'),
+}
+
+const EMPTY_TABLES = ['raw', 'mangle', 'nat', 'filter'].map((table) => `*${table}\nCOMMIT\n`).join('')
+
+function iptables(variant: IptablesVariant): BackendUnderTest {
+  return {
+    title: `iptables (${variant})`,
+    mode: 'iptables',
+    needs: ['namespaces', `iptables-${variant}`, 'ipset', 'conntrack'],
+    create: async (bed, options) =>
+      createIptablesBackend({ options, exec: bed.exec, variant, log: silentLogger }),
+    reset: async (bed) => {
+      await Promise.all(
+        ['iptables', 'ip6tables'].map((program) =>
+          bed.run(`${program}-${variant}-restore`, [], variant === 'nft' ? undefined : EMPTY_TABLES),
+        ),
+      )
+      if (variant === 'nft') await bed.run('nft', ['flush', 'ruleset'])
+      await bed.run('ipset', ['destroy'])
+    },
+    rules: async (bed) => {
+      const programs = ['iptables', 'ip6tables'].map((program) => `${program}-${variant}-save`)
+      const texts = await Promise.all(programs.map((program) => bed.run(program, [])))
+      return withoutCounters([...texts, await bed.run('ipset', ['save'])].join('\n'))
+    },
+  }
+}
+
+/** Comments with the time and numbers of packets are no rules. */
+function withoutCounters(text: string): string {
+  return text.replaceAll(/^#.*\n/gm, '').replaceAll(/ \[\d+:\d+\]/g, '')
+}
+
+/** A backend with its loop's memory: what the daemon does after every change, without the waiting. */
+export class SyncedBackend {
+  readonly #reconciler: Reconciler<KernelObject>
+  readonly #refusals: string[] = []
+
+  constructor(backend: Backend<KernelObject>) {
+    this.#reconciler = new Reconciler({
+      backend,
+      clock: systemClock,
+      onRefusal: (port, error) => {
+        if (error !== undefined) this.#refusals.push(`${port.key}: ${error.message}`)
+      },
+    })
+  }
+
+  /** Rejects also when the kernel refused a single service port. */
+  async sync(forwarding: Forwarding): Promise<SyncResult> {
+    const result = await this.#reconciler.sync(forwarding, AbortSignal.timeout(60_000))
+    if (this.#refusals.length > 0) throw new Error(`The kernel refused ${this.#refusals.join('; ')}`)
+    return result
+  }
+}
