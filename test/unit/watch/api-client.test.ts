@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import http from 'node:http'
-import net, { type AddressInfo } from 'node:net'
+import net, { type AddressInfo, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { createServingCertificate } from '../../../src/lab/api-server/certificates.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -18,6 +18,7 @@ import {
   type Step,
   stream,
   streamAndEnd,
+  until,
 } from './scripted-server.ts'
 
 const never = new AbortController().signal
@@ -208,7 +209,7 @@ describe('ApiClient with several servers', () => {
   })
 
   test('ApiClient turns from a server whose watch is silent', async () => {
-    const first = await serve([stream()])
+    const first = await serve([stream(), page([], { resourceVersion: '1' })])
     const second = await serve([page([], { resourceVersion: '2' })])
     const { client } = connect([first.url, second.url])
     await expect(frames(client)).rejects.toMatchObject({ code: 'timeout' })
@@ -275,6 +276,30 @@ describe('ApiClient over TLS', () => {
     expect(shown).toEqual([true, true])
   })
 
+  test('ApiClient closes idle connections whose certificate was replaced, and keeps an open watch', async () => {
+    const sockets: Socket[] = []
+    const keep = (step: Step): Step => {
+      return (response, request) => {
+        sockets.push(request.socket)
+        step(response, request)
+      }
+    }
+    const listed = keep(page([], { resourceVersion: '1' }))
+    const server = await serve([keep(stream(bookmark('1'))), listed, listed], tls)
+    let access: Access = { servers: [server.url], headers: {}, tls: { ...PLAIN, ca: made.ca } }
+    const limits = { limits: {}, watchSilenceMs: 60_000 }
+    const current = (): Promise<Access> => Promise.resolve(access)
+    const { client } = connect([], {}, { ...limits, credentials: { current, refresh: () => undefined } })
+    const watch = client.watch(services, { timeoutSeconds: 300 }, { signal: never })
+    await watch.next()
+    await listAll(client)
+    access = { ...access, tls: { ...access.tls, ...tls } }
+    await listAll(client)
+    await until(() => sockets[1]?.destroyed === true)
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, true, false])
+    await watch.return()
+  })
+
   test('ApiClient says so when the server speaks plain HTTP', async () => {
     const server = await serve([])
     const { client } = connect([server.url.replace('http:', 'https:')], { tls: { ...PLAIN, ca: made.ca } })
@@ -331,6 +356,16 @@ describe('ApiClient.watch', () => {
     ])
     const { client } = connect([server.url])
     expect(await frames(client)).toHaveLength(6)
+  })
+
+  test('ApiClient.watch waits for the first byte and for the next one each by its own limit', async () => {
+    const server = await serve([stream(bookmark('1'))])
+    const limits = { connectMs: 60_000, answerMs: 60_000, silenceMs: 60_000 }
+    const { client } = connect([server.url], {}, { limits, watchSilenceMs: 150 })
+    await expect(frames(client)).rejects.toMatchObject({
+      code: 'timeout',
+      message: expect.stringMatching(/: no byte for 150 ms; another connection is tried$/),
+    })
   })
 
   test('ApiClient.watch leaves no connection behind when its reader stops early', async () => {
