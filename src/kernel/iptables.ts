@@ -2,6 +2,7 @@
  * The iptables programs of one IP family and one variant. "legacy" and "nft" are two sets of rules in the kernel that
  * do not see each other, so everybody on a node must use the same one.
  */
+import { readFile } from 'node:fs/promises'
 import type { Family } from '../net/ip.ts'
 import { classifyFailure } from './classify-failure.ts'
 import type { Exec, ExecRequest, ExecResult } from './exec.ts'
@@ -36,21 +37,63 @@ export class Iptables {
     return (await this.#run({ file: save, args: ['-t', table] }, `Cannot read table ${table}`, signal)).stdout
   }
 
-  /** `iptables -S chain`; `undefined` when there is no such chain. */
-  async listChain(table: string, chain: string, signal?: AbortSignal): Promise<string | undefined> {
+  /** Some chains of a table in the words of `iptables-save`; those that do not exist are left out. */
+  async listChains(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
+    const lists =
+      this.programs.variant === 'legacy'
+        ? [await this.#listTogether(table, chains, signal)]
+        : await Promise.all(chains.map((chain) => this.#list(table, chain, signal)))
+    // `-P` and `-N` lines stand where save has its chain lines.
+    const lines = lists.join('').replace(/^-[PN] (\S+).*$/gm, ':$1 - [0:0]')
+    return `*${table}\n${lines}COMMIT\n`
+  }
+
+  /**
+   * Which large tables legacy iptables holds in the kernel, in any namespace: every change of a table allocates it
+   * anew. Empty where the kernel does not tell.
+   */
+  async tableAllocations(): Promise<string> {
+    try {
+      const text = await readFile('/proc/vmallocinfo', 'utf8')
+      return text
+        .split('\n')
+        .filter((line) => line.includes('xt_alloc_table_info'))
+        .join('\n')
+    } catch {
+      return ''
+    }
+  }
+
+  async #list(table: string, chain: string, signal?: AbortSignal): Promise<string> {
     const { base } = this.programs
     const request = { file: base, args: ['-w', '5', '-t', table, '-S', chain] }
     try {
       return (await this.#run(request, `Cannot list chain ${table}/${chain}`, signal)).stdout
     } catch (error) {
-      if (error instanceof KernelError && error.code === 'missing-object') return undefined
+      if (error instanceof KernelError && error.code === 'missing-object') return ''
       throw error
     }
   }
 
-  async #run(request: ExecRequest, action: string, signal?: AbortSignal): Promise<ExecResult> {
-    return runOrThrow(this.#exec, { ...request, ...(signal === undefined ? {} : { signal }) }, action)
+  /**
+   * One program for all chains: each call would copy the whole table. It stops at the first that does not exist, which
+   * is then all that the caller needs to know.
+   */
+  async #listTogether(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
+    const stdin = `*${table}\n${chains.map((chain) => `-S ${chain}\n`).join('')}COMMIT\n`
+    const request = { file: this.programs.restore, args: ['-w', '5', '--noflush', '--test'], stdin }
+    const result = await this.#exec.run(withSignal(request, signal))
+    if (result.exitCode === 0 || result.stdout !== '') return result.stdout
+    throw classifyFailure(request, result, `Cannot list chains of table ${table}`)
   }
+
+  async #run(request: ExecRequest, action: string, signal?: AbortSignal): Promise<ExecResult> {
+    return runOrThrow(this.#exec, withSignal(request, signal), action)
+  }
+}
+
+function withSignal(request: ExecRequest, signal: AbortSignal | undefined): ExecRequest {
+  return signal === undefined ? request : { ...request, signal }
 }
 
 /** Runs a program that must succeed. */
@@ -117,23 +160,28 @@ async function exists(exec: Exec, file: string): Promise<boolean> {
 
 /** By kubelet's hint, else by the variant that has rules already. */
 async function usedVariant(exec: Exec, base: string): Promise<IptablesVariant | undefined> {
-  const nft = await savedRules(exec, `${base}-nft-save`)
-  const legacy = (await legacyTables(exec, base)) ? await savedRules(exec, `${base}-legacy-save`) : ''
-  if (HINTS.test(nft)) return 'nft'
-  if (HINTS.test(legacy)) return 'legacy'
-  if (/^-A /m.test(nft)) return 'nft'
-  return /^-A /m.test(legacy) ? 'legacy' : undefined
+  const variants: IptablesVariant[] = (await hasLegacyTables(exec, base)) ? ['nft', 'legacy'] : ['nft']
+  for (const { table, pattern } of [
+    { table: 'mangle', pattern: HINTS },
+    { table: 'nat', pattern: /^-A /m },
+    { table: 'filter', pattern: /^-A /m },
+  ]) {
+    for (const variant of variants) {
+      if (pattern.test(await savedRules(exec, `${base}-${variant}-save`, table))) return variant
+    }
+  }
+  return undefined
 }
 
 /** Asking legacy iptables for a table would create it, so the kernel is asked which exist. */
-async function legacyTables(exec: Exec, base: string): Promise<boolean> {
+async function hasLegacyTables(exec: Exec, base: string): Promise<boolean> {
   const file = base === 'iptables' ? '/proc/net/ip_tables_names' : '/proc/net/ip6_tables_names'
   const { stdout } = await exec.run({ file: 'cat', args: [file] })
   return stdout.trim() !== ''
 }
 
-async function savedRules(exec: Exec, file: string): Promise<string> {
-  if ((await version(exec, file)) === undefined) return ''
-  const { stdout } = await exec.run({ file, args: [] })
+async function savedRules(exec: Exec, file: string, table: string): Promise<string> {
+  if (!(await exists(exec, file))) return ''
+  const { stdout } = await exec.run({ file, args: ['-t', table] })
   return stdout
 }

@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { blamedPort } from './blame.ts'
+import { SERVICES } from './names.ts'
 import { type BackendObject, ROUTE_LOCALNET, affinitySet } from './objects.ts'
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
@@ -61,6 +62,8 @@ export class IptablesBackend implements Backend<BackendObject> {
   readonly #planner: IptablesPlanner
   readonly #probe: JumpProbe
   #planned: Forwarding | undefined
+  /** What the first chain of `nat` should be. */
+  #servicesText: string | undefined
 
   constructor(
     wiring: IptablesBackendOptions & { readonly iptables: Iptables; readonly store: AffinityStore },
@@ -71,7 +74,7 @@ export class IptablesBackend implements Backend<BackendObject> {
     this.#store = wiring.store
     this.#clock = wiring.clock ?? systemClock
     this.#planner = new IptablesPlanner(wiring.options, wiring.store)
-    this.#probe = new JumpProbe(wiring.iptables, this.#clock)
+    this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock })
   }
 
   get family() {
@@ -84,7 +87,9 @@ export class IptablesBackend implements Backend<BackendObject> {
 
   plan(forwarding: Forwarding): KernelState<BackendObject> {
     this.#planned = forwarding
-    return this.#planner.plan(forwarding)
+    const state = this.#planner.plan(forwarding)
+    this.#servicesText = state.get('root services')?.get(`nat/${SERVICES}`)?.text
+    return state
   }
 
   script(changes: Changes<BackendObject>): KernelScript {
@@ -112,7 +117,7 @@ export class IptablesBackend implements Backend<BackendObject> {
   }
 
   async probe(signal: AbortSignal): Promise<Drift | undefined> {
-    return this.#probe.check(signal)
+    return this.#probe.check(this.#servicesText, signal)
   }
 
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {

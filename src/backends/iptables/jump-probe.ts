@@ -1,17 +1,96 @@
+/**
+ * Notices that somebody else touched the way to our rules, cheaply enough to ask all the time.
+ *
+ * It looks at the jumps from the built-in chains and at the first chain behind them, not at everything: who flushes a
+ * table takes the jumps along. In the nft variant a chain is listed without reading the rest. Legacy iptables always
+ * copies a whole table to read one chain of it, so its `nat` table is read only after the kernel has put another one
+ * in its place, which shows in the list of the kernel's large allocations (for all namespaces together, hence a hint
+ * and not a proof; every ten seconds it is read in any case).
+ */
 import type { Iptables } from '../../kernel/iptables.ts'
+import { IN_PLACE } from '../../netfilter/iptables/chain.ts'
+import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Drift } from '../backend.ts'
+import { JUMPS, SERVICES } from './names.ts'
+import { observedObjects } from './observe.ts'
+
+/** Asked more often, it answers "nothing" without looking. */
+const MIN_INTERVAL_MS = 700
+/** A table that is read faster than this is read every time. */
+const CHEAP_MS = 15
+const ALWAYS_AFTER_MS = 10_000
+
+const CHAINS = {
+  nat: ['PREROUTING', 'OUTPUT', 'POSTROUTING', SERVICES],
+  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
+}
+
+export interface JumpProbeOptions {
+  readonly iptables: Iptables
+  readonly clock: Clock
+}
 
 export class JumpProbe {
-  constructor(_iptables: Iptables, _clock: Clock) {
-    this.forget()
+  readonly #iptables: Iptables
+  readonly #clock: Clock
+  #checkedAtMs = -Infinity
+  #nat: { readonly costMs: number; readonly readAtMs: number; readonly allocations: string } | undefined
+
+  constructor(options: JumpProbeOptions) {
+    this.#iptables = options.iptables
+    this.#clock = options.clock
   }
 
+  /** We have changed the tables ourselves: what is known about them is void. */
   forget(): void {
-    return undefined
+    this.#nat = undefined
   }
 
-  check(_signal: AbortSignal): Promise<Drift | undefined> {
-    return Promise.resolve(undefined)
+  /** `servicesText`: what the chain KUBE-SERVICES in nat should be; `undefined`: it is not known yet. */
+  async check(servicesText: string | undefined, signal: AbortSignal): Promise<Drift | undefined> {
+    const nowMs = this.#clock.monotonic()
+    if (servicesText === undefined || nowMs - this.#checkedAtMs < MIN_INTERVAL_MS) return undefined
+    this.#checkedAtMs = nowMs
+    const filter = await this.#iptables.listChains('filter', CHAINS.filter, signal)
+    const inFilter = driftIn(filter, 'filter', servicesText)
+    if (inFilter !== undefined || !(await this.#natIsDue(nowMs))) return inFilter
+    return this.#checkNat(servicesText, signal)
   }
+
+  async #checkNat(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {
+    // Taken before reading: a change in between is then noticed next time.
+    const allocations = await this.#iptables.tableAllocations()
+    const startedMs = this.#clock.monotonic()
+    const text = await this.#iptables.listChains('nat', CHAINS.nat, signal)
+    const readAtMs = this.#clock.monotonic()
+    const drift = driftIn(text, 'nat', servicesText)
+    this.#nat = drift === undefined ? { costMs: readAtMs - startedMs, readAtMs, allocations } : undefined
+    return drift
+  }
+
+  async #natIsDue(nowMs: number): Promise<boolean> {
+    const known = this.#nat
+    if (known === undefined || this.#iptables.programs.variant === 'nft') return true
+    if (known.costMs < CHEAP_MS || nowMs - known.readAtMs > ALWAYS_AFTER_MS) return true
+    const allocations = await this.#iptables.tableAllocations()
+    return allocations === '' || allocations !== known.allocations
+  }
+}
+
+/** `text`: the chains of one table as `iptables-save` would print them. */
+export function driftIn(text: string, table: 'nat' | 'filter', servicesText: string): Drift | undefined {
+  const seen = new Map(
+    observedObjects(text, { expectsGuard: false }).map((object) => [object.key, object.text]),
+  )
+  for (const jump of JUMPS) {
+    if (jump.table !== table) continue
+    const found = seen.get(jump.key)
+    const name = `jump from ${table} ${jump.chain} to ${targetOf(jump.rule) ?? '?'}`
+    if (found === undefined) return { what: `${name} is missing` }
+    if (found !== IN_PLACE) return { what: `${name} stands ${found}` }
+  }
+  if (table === 'nat' && seen.get(`nat/${SERVICES}`) !== servicesText)
+    return { what: `chain nat ${SERVICES} holds other rules` }
+  return undefined
 }

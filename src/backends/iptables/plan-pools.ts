@@ -4,20 +4,15 @@
  * An endpoint has a chain of its own only if it runs here (only then can it meet itself, and must be masqueraded) or
  * if the Service has session affinity (its clients are recorded). All others are a DNAT rule in the pool's chain.
  */
-import type { Origin, PoolName, PortForwarding, Target } from '../../forwarding/forwarding.ts'
+import type { PortForwarding, Target } from '../../forwarding/forwarding.ts'
 import { hostCidr } from '../../net/cidr.ts'
 import { hostPort } from '../../net/ip.ts'
 import { type Chain, chain } from '../../netfilter/iptables/chain.ts'
 import { dnat, matchRandom, matchSource, rule } from '../../netfilter/iptables/rule.ts'
 import { MARK_MASQUERADE, hashedChain, hashedSet } from './names.ts'
+import { type RouteContext, originsOf, poolMark, usableRoute } from './plan-routes.ts'
+import { type PoolUse, poolChainName, poolKind } from './pools.ts'
 import { bucketOf, slotMasks } from './spread.ts'
-
-/** A pool as one kind of frontend uses it. */
-export interface PoolUse {
-  readonly pool: PoolName
-  /** The frontend is a port range: the endpoint sees the port that was dialled. */
-  readonly keepPort: boolean
-}
 
 /** How a kernel remembers which endpoint a client was given. */
 export type AffinityStore = 'ipset' | 'recent'
@@ -25,42 +20,30 @@ export type AffinityStore = 'ipset' | 'recent'
 /** More endpoints than this are chosen in two steps, so that no connection looks at a thousand rules. */
 const LINEAR_LIMIT = 16
 
-export function poolChainName(port: PortForwarding, use: PoolUse): string {
-  return hashedChain(poolKind(use), [port.key])
-}
-
-function poolKind({ pool, keepPort }: PoolUse): 'C' | 'L' | 'CP' | 'LP' {
-  if (pool === 'cluster') return keepPort ? 'CP' : 'C'
-  return keepPort ? 'LP' : 'L'
-}
-
 /** Names of the sets that session affinity needs, one per endpoint that any pool in use can reach; sorted. */
-export function affinitySets(port: PortForwarding, origins: readonly Origin[]): readonly string[] {
+export function affinitySets(context: RouteContext): readonly string[] {
+  const { port } = context
   if (port.affinitySeconds === undefined) return []
-  const names = poolUses(port, origins).flatMap(({ pool }) =>
+  const names = poolUses(context).flatMap(({ pool }) =>
     port.pools[pool].map((target) => setName(port, target)),
   )
   return [...new Set(names)].sort()
 }
 
-/** `origins`: the senders that can be told apart; a pool that only others would use is left out. */
-export function planPools(
-  port: PortForwarding,
-  { origins, store }: { readonly origins: readonly Origin[]; readonly store: AffinityStore },
-): readonly Chain[] {
+export function planPools(context: RouteContext, store: AffinityStore): readonly Chain[] {
   const chains = new Map<string, Chain>()
-  for (const use of poolUses(port, origins)) {
-    for (const planned of planPool({ port, use, store })) chains.set(planned.key, planned)
+  for (const use of poolUses(context)) {
+    for (const planned of planPool({ ...context, use, store })) chains.set(planned.key, planned)
   }
   return [...chains.values()]
 }
 
-/** The pools that some frontend forwards to, without repetition. */
-function poolUses(port: PortForwarding, origins: readonly Origin[]): readonly PoolUse[] {
+/** The pools that some frontend forwards some sender to, without repetition. */
+function poolUses({ port, detector }: RouteContext): readonly PoolUse[] {
   const uses = new Map<string, PoolUse>()
   for (const { routes, lastPort } of port.frontends) {
-    for (const route of origins.map((origin) => routes[origin])) {
-      if (route.action !== 'forward' || port.pools[route.pool].length === 0) continue
+    for (const route of originsOf(detector).map((origin) => usableRoute(port, routes[origin]))) {
+      if (route.action !== 'forward') continue
       const use = { pool: route.pool, keepPort: lastPort !== undefined }
       uses.set(poolKind(use), use)
     }
@@ -68,8 +51,7 @@ function poolUses(port: PortForwarding, origins: readonly Origin[]): readonly Po
   return [...uses.values()]
 }
 
-interface PoolContext {
-  readonly port: PortForwarding
+interface PoolContext extends RouteContext {
   readonly use: PoolUse
   readonly store: AffinityStore
 }
@@ -87,20 +69,21 @@ function planPool(context: PoolContext): readonly Chain[] {
   const targets = port.pools[use.pool]
   const chains = targets.map((target) => endpointChain(context, target)).filter((made) => made !== undefined)
   const choices = targets.map((target) => choiceOf(context, target))
-  const sticky = targets.map((target) => stickyRule(context, target)).filter((made) => made !== undefined)
-  return [...chains, ...choosing({ context, suffix: '', sticky }, choices)]
+  const before = [poolMark(context, use), ...targets.map((target) => stickyRule(context, target))]
+  const first = before.filter((made) => made !== undefined)
+  return [...chains, ...choosing({ context, suffix: '', first }, choices)]
 }
 
 /** The chain that spreads over `choices`, and the chains below it when there are many. */
 function choosing(
-  at: { readonly context: PoolContext; readonly suffix: string; readonly sticky: readonly string[] },
+  at: { readonly context: PoolContext; readonly suffix: string; readonly first: readonly string[] },
   choices: readonly Choice[],
 ): readonly Chain[] {
   const { port, use } = at.context
   const label = `${port.key} ${use.pool} endpoints`
-  const name = hashedChain(poolKind(use), [port.key], at.suffix)
+  const name = poolChainName(port, use, at.suffix)
   const make = (direct: readonly Choice[]) =>
-    chain('nat', name, { label, rules: [...at.sticky, ...spread(port, direct, at.suffix.length)] })
+    chain('nat', name, { label, rules: [...at.first, ...spread(port, direct, at.suffix.length)] })
   if (choices.length <= LINEAR_LIMIT || at.suffix.length >= MAX_DEPTH) return [make(choices)]
   const buckets = new Map<string, Choice[]>()
   for (const choice of choices) {
@@ -114,9 +97,9 @@ function choosing(
   for (const digit of [...buckets.keys()].sort()) {
     const bucket = buckets.get(digit) ?? []
     const suffix = `${at.suffix === '' ? '-' : at.suffix}${digit}`
-    below.push(...choosing({ context: at.context, suffix, sticky: [] }, bucket))
+    below.push(...choosing({ context: at.context, suffix, first: [] }, bucket))
     const weight = bucket.reduce((sum, choice) => sum + choice.weight, 0)
-    direct.push({ text: digit, weight, verdict: `-g ${hashedChain(poolKind(use), [port.key], suffix)}` })
+    direct.push({ text: digit, weight, verdict: `-g ${poolChainName(port, use, suffix)}` })
   }
   return [...below, make(direct)]
 }

@@ -7,7 +7,7 @@
  * setting, simply have everything as difference. The result depends on the argument alone (a property test says so).
  */
 import { ShardedMap } from '../../collections/sharded-map.ts'
-import type { Forwarding, Origin, PortForwarding } from '../../forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import {
   EMPTY_TREE,
@@ -96,10 +96,9 @@ export class IptablesPlanner {
     const known = this.#plans.get(port)
     if (known !== undefined) return known
     const { entries, chains } = planFrontends(port, this.#options)
-    const origins: readonly Origin[] =
-      this.#options.detector === undefined ? ['node', 'external'] : ['pod', 'node', 'external']
-    const pools = planPools(port, { origins, store: this.#store })
-    const names = this.#store === 'ipset' ? affinitySets(port, origins) : []
+    const context = { port, detector: this.#options.detector }
+    const pools = planPools(context, this.#store)
+    const names = this.#store === 'ipset' ? affinitySets(context) : []
     const sets = names.map((name) => affinitySet(name, port.family))
     const plan = { entries, fragment: fragmentOf<BackendObject>([...pools, ...chains, ...sets]) }
     this.#plans.set(port, plan)

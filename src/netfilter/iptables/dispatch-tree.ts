@@ -39,8 +39,8 @@ export interface Branch {
 
 export type TreeNode = Leaf | Branch
 
-/** More entries than this make a leaf branch: chains cost more than a few comparisons. */
-export const LEAF_CAPACITY = 32
+/** More entries than this make a leaf branch: a chain costs more than a few comparisons of addresses. */
+export const LEAF_CAPACITY = 48
 
 export const EMPTY_TREE: TreeNode = { kind: 'leaf', prefix: '', size: 0, entries: [] }
 

@@ -27,7 +27,7 @@ function renderBlock(block: RestoreBlock): string {
   // A chain line creates the chain, or empties it: also those that go, so that nothing refers to them any more.
   const lines = [
     ...block.madeToExist.map(({ name }) => `-N ${name}`),
-    ...[...block.written, ...block.removed].map(({ name }) => `:${name} - [0:0]`),
+    ...chainLines([...block.written, ...block.removed]),
     ...block.deletedRules.map(({ chain, rule }) => `-D ${chain} ${rule}`),
     ...[...block.written, ...block.appended].flatMap(({ name, rules }) =>
       (rules ?? []).map((rule) => `-A ${name} ${rule}`),
@@ -36,4 +36,13 @@ function renderBlock(block: RestoreBlock): string {
     ...block.removed.map(({ name }) => `-X ${name}`),
   ]
   return lines.length === 0 ? '' : `*${block.table}\n${lines.join('\n')}\nCOMMIT\n`
+}
+
+/**
+ * Backwards by name: iptables-nft-restore 1.8.9 keeps its chains in a sorted list that it searches from the start, so
+ * any other order costs the square of their number (14,000 chains: 14 s instead of 4).
+ */
+function chainLines(chains: readonly Chain[]): readonly string[] {
+  const names = chains.map(({ name }) => name).sort()
+  return names.reverse().map((name) => `:${name} - [0:0]`)
 }
