@@ -12,7 +12,7 @@ import { dnat, matchRandom, matchSource, rule } from '../../netfilter/iptables/r
 import { MARK_MASQUERADE, hashedChain, hashedSet } from './names.ts'
 import { type RouteContext, originsOf, poolMark, usableRoute } from './plan-routes.ts'
 import { type PoolUse, poolChainName, poolKind } from './pools.ts'
-import { bucketOf, slotMasks } from './spread.ts'
+import { SLOTS, bucketOf, sharesOf } from './spread.ts'
 
 /** How a kernel remembers which endpoint a client was given. */
 export type AffinityStore = 'ipset' | 'recent'
@@ -123,17 +123,15 @@ function atRandom(choices: readonly Choice[]): readonly string[] {
 
 /** The same client always gets the same endpoint, and most clients keep theirs when another one comes or goes. */
 function bySourceHash(choices: readonly Choice[], level: number): readonly string[] {
-  const masks = slotMasks(choices)
-  return choices.flatMap(({ verdict }, i) => {
-    const mask = masks[i] ?? 0
-    if (i === choices.length - 1) return [verdict]
-    if (mask === 0) return []
-    const hex = mask.toString(16).padStart(8, '0')
-    const seed = (0x5eed + level).toString(16).padStart(8, '0')
-    return [
-      `-m cluster --cluster-local-nodemask 0x${hex} --cluster-total-nodes 32 --cluster-hash-seed 0x${seed} ${verdict}`,
-    ]
+  const seed = (0x5eed + level).toString(16).padStart(8, '0')
+  const last = choices.at(-1)
+  const rules = sharesOf(choices).flatMap((choice, slot) => {
+    if (choice === last) return []
+    // iptables 1.8.9 takes no mask of several slots above 32, although it prints such masks.
+    const match = `-m cluster --cluster-total-nodes ${SLOTS} --cluster-local-node ${slot + 1} --cluster-hash-seed 0x${seed}`
+    return [rule(match, choice.verdict)]
   })
+  return last === undefined ? [] : [...rules, last.verdict]
 }
 
 function choiceOf(context: PoolContext, target: Target): Choice {
