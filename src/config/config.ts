@@ -26,7 +26,7 @@ export interface ClientConnectionConfig {
 }
 
 export interface SyncConfig {
-  /** Pause between the end of one run and the start of the next; a first change after a pause never waits. */
+  /** Longest pause between the end of one run and the start of the next. */
   readonly minSyncPeriodMs: number
   /** A failed run is tried again after at most this long; twice this long without success is unhealthy. */
   readonly syncPeriodMs: number

@@ -22,7 +22,7 @@ export interface Setting<T> {
   readonly default: NoInfer<T>
   /** The default in words, where it depends on something else. */
   readonly shownDefault?: string
-  /** kube-proxy's default where ours is better, for the documentation. */
+  /** kube-proxy's default where ours differs, for the documentation. */
   readonly kubeProxyDefault?: string
   /** Name of the flag without dashes; without one the setting exists in files only. */
   readonly flag?: string

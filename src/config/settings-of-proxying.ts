@@ -5,20 +5,18 @@ import { bool, choice, duration, text, whole } from './value-type.ts'
 
 const INT32_MAX = 2 ** 31 - 1
 
-/** Changes cost what they change, so a pause of a second between runs would only delay them. */
-const MIN_SYNC_PERIOD_MS = 50
+const MIN_SYNC_PERIOD_MS = 1000
 const SYNC_PERIOD_MS = 30_000
 
 function minSyncPeriod(field: string, flag?: string) {
   return setting({
     type: duration({ minMs: 0 }),
     default: MIN_SYNC_PERIOD_MS,
-    kubeProxyDefault: '1s',
     ...(flag === undefined ? {} : { flag }),
     field,
     v1alpha2: { field: 'minSyncPeriod' },
     group: 'Proxying',
-    help: 'Pause between two runs; the first change after a pause is applied at once.',
+    help: 'Longest pause between two runs; it is never longer than the run before it took.',
     change: 'live',
   })
 }
@@ -110,7 +108,10 @@ export const PROXYING_SETTINGS = {
   nftablesSyncPeriod: syncPeriod('nftables.syncPeriod'),
   nftablesMinSyncPeriod: minSyncPeriod('nftables.minSyncPeriod'),
   ipvsSyncPeriod: syncPeriod('ipvs.syncPeriod', 'ipvs-sync-period'),
-  ipvsMinSyncPeriod: minSyncPeriod('ipvs.minSyncPeriod', 'ipvs-min-sync-period'),
+  ipvsMinSyncPeriod: {
+    ...minSyncPeriod('ipvs.minSyncPeriod', 'ipvs-min-sync-period'),
+    kubeProxyDefault: '1s, in files 0s',
+  },
   iptablesVariant: setting({
     type: choice(['auto', 'legacy', 'nft'], 'auto'),
     default: 'auto',

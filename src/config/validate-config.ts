@@ -49,7 +49,7 @@ function periods(config: Config, given: GivenMap): ConfigError[] {
   const { minSyncPeriodMs, syncPeriodMs } = config.sync
   if (minSyncPeriodMs <= syncPeriodMs) return []
   const [min, max] = [formatGoDuration(minSyncPeriodMs), formatGoDuration(syncPeriodMs)]
-  const rest = `the pause of ${min} between runs is longer than the sync period of ${max}; lower one or raise the other`
+  const rest = `the longest pause between runs, ${min}, is longer than the sync period of ${max}; lower one or raise the other`
   const culprit = given.has(`${config.mode}MinSyncPeriod`)
     ? (`${config.mode}MinSyncPeriod` as const)
     : (`${config.mode}SyncPeriod` as const)

@@ -42,7 +42,7 @@ describe('resolveConfig()', () => {
       masqueradeBit: 14,
       masqueradeAll: false,
       localhostNodePorts: true,
-      sync: { minSyncPeriodMs: 50, syncPeriodMs: 30_000 },
+      sync: { minSyncPeriodMs: 1000, syncPeriodMs: 30_000 },
       detectLocal: { mode: 'ClusterCIDR', clusterCidrs: [] },
       nodePortAddresses: 'all',
       conntrack: { maxPerCore: 32_768, min: 131_072, tcpEstablishedTimeoutMs: 86_400_000, udpTimeoutMs: 0 },
@@ -62,7 +62,7 @@ describe('resolveConfig()', () => {
       hostnameOverride: 'node-1',
       clientConnection: { kubeconfig: '/var/lib/kube-proxy/kubeconfig.conf', qps: 5, burst: 10 },
       detectLocal: { mode: 'ClusterCIDR', clusterCidrs: ['10.244.0.0/16'] },
-      sync: { minSyncPeriodMs: 50, syncPeriodMs: 30_000 },
+      sync: { minSyncPeriodMs: 1000, syncPeriodMs: 30_000 },
       conntrack: { maxPerCore: 32_768 },
     })
     expect(notes(argv, KUBEADM)).toEqual([])
@@ -111,7 +111,7 @@ describe('resolveConfig()', () => {
       'iptables periods in mode nftables from flags',
       ['--mode=nftables', '--iptables-sync-period=1m'],
       undefined,
-      { sync: { minSyncPeriodMs: 50, syncPeriodMs: 60_000 } },
+      { sync: { minSyncPeriodMs: 1000, syncPeriodMs: 60_000 } },
     ],
     [
       'only its own periods in mode ipvs',
@@ -123,7 +123,7 @@ describe('resolveConfig()', () => {
       'the section of the mode in a file',
       [],
       'mode: nftables\niptables: {syncPeriod: 1m}\nnftables: {syncPeriod: 2m, masqueradeBit: 3}',
-      { sync: { minSyncPeriodMs: 50, syncPeriodMs: 120_000 }, masqueradeBit: 3 },
+      { sync: { minSyncPeriodMs: 1000, syncPeriodMs: 120_000 }, masqueradeBit: 3 },
     ],
     [
       'the iptables bit in mode ipvs',
@@ -284,7 +284,7 @@ windows: { runAsService: false }
     [
       ['--iptables-min-sync-period=1m'],
       undefined,
-      /"--iptables-min-sync-period=1m": the pause of 1m0s between runs is longer than the sync period of 30s/,
+      /"--iptables-min-sync-period=1m": the longest pause between runs, 1m0s, is longer than the sync period of 30s/,
     ],
     [
       ['--metrics-bind-address=0.0.0.0:10256'],
