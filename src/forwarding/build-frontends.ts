@@ -5,7 +5,14 @@
 import type { ServicePort } from '../model/service-port.ts'
 import { type Cidr, cidrContains, hostCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
-import { DECISION_TABLE, type MasqueradeRule, type RowName, rowOf, type TableCell } from './decision-table.ts'
+import {
+  DECISION_TABLE,
+  type MasqueradeRule,
+  ROW_NAMES,
+  type RowName,
+  rowOf,
+  type TableCell,
+} from './decision-table.ts'
 import type { Frontend, FrontendKind, Origin, Route } from './forwarding.ts'
 import type { SelectedEndpoints } from './select-endpoints.ts'
 
@@ -27,7 +34,7 @@ export function buildFrontends(
   context: FrontendContext,
 ): Frontend[] {
   const { port, nodePort, clusterIp, sourceRanges, wishes } = servicePort
-  const routesOf = (kind: FrontendKind): Frontend['routes'] =>
+  const routes = (kind: FrontendKind): Frontend['routes'] =>
     buildRoutes(frontendRow(servicePort, selected, kind), context)
   const lastPort = wishes.portRange?.last
   const at = (kind: FrontendKind, ip: Ip, ranges?: readonly Cidr[]): Frontend => ({
@@ -36,7 +43,7 @@ export function buildFrontends(
     port: wishes.portRange?.first ?? port,
     lastPort,
     sourceRanges: ranges,
-    routes: routesOf(kind),
+    routes: routes(kind),
   })
   const frontends = [at('ClusterIP', clusterIp)]
   const allowed = withOwnAddresses(sourceRanges, servicePort.loadBalancerIps, context.primaryIp)
@@ -50,7 +57,7 @@ export function buildFrontends(
       port: nodePort,
       lastPort: undefined,
       sourceRanges: wishes.sourceRangesOnNodePort ? sourceRanges : undefined,
-      routes: routesOf('NodePort'),
+      routes: routes('NodePort'),
     })
   return distinct
 }
@@ -66,17 +73,12 @@ export function frontendRow(
   return rowOf({ isInternal, policy, hasAny: selected.hasAny, hasLocal: selected.local.length > 0 })
 }
 
+/** The same object for the same question: there are as many answers as rows and settings, not as many as frontends. */
 export function buildRoutes(
   row: RowName,
   context: Pick<FrontendContext, 'hasDetector' | 'masqueradeAll'>,
 ): Readonly<Record<Origin, Route>> {
-  const cells = DECISION_TABLE[row]
-  return {
-    // Without a detector pods cannot be told apart, so they take the column of everybody else.
-    pod: toRoute(context.hasDetector ? cells.pod : cells.external, context),
-    node: toRoute(cells.node, context),
-    external: toRoute(cells.external, context),
-  }
+  return ROUTES[`${row}/${context.hasDetector}/${context.masqueradeAll}`]
 }
 
 function toRoute(cell: TableCell, context: Pick<FrontendContext, 'hasDetector' | 'masqueradeAll'>): Route {
@@ -113,3 +115,27 @@ function withOwnAddresses(
   if (!ranges.some((range) => cidrContains(range, primaryIp))) return ranges
   return [...new Set([...ranges, ...ips.map(hostCidr)])].sort()
 }
+
+function routesOf(
+  row: RowName,
+  context: Pick<FrontendContext, 'hasDetector' | 'masqueradeAll'>,
+): Readonly<Record<Origin, Route>> {
+  const cells = DECISION_TABLE[row]
+  return {
+    // Without a detector pods cannot be told apart, so they take the column of everybody else.
+    pod: toRoute(context.hasDetector ? cells.pod : cells.external, context),
+    node: toRoute(cells.node, context),
+    external: toRoute(cells.external, context),
+  }
+}
+
+const ROUTES = Object.fromEntries(
+  ROW_NAMES.flatMap((row) =>
+    [true, false].flatMap((hasDetector) =>
+      [true, false].map((masqueradeAll) => [
+        `${row}/${hasDetector}/${masqueradeAll}`,
+        routesOf(row, { hasDetector, masqueradeAll }),
+      ]),
+    ),
+  ),
+) as Readonly<Record<`${RowName}/${boolean}/${boolean}`, Readonly<Record<Origin, Route>>>>

@@ -2,7 +2,7 @@
  * The decision table of docs/forwarding.md §3 as data: for each situation of a frontend, what a packet of each origin
  * experiences. Everything that a service proxy means is in these rows; `explain` prints the row by its name.
  */
-import type { PoolName } from './forwarding.ts'
+import type { Frontend, PoolName } from './forwarding.ts'
 
 /** `with-detector`: if a detector is configured, or masquerade-all is; `if-all`: only if masquerade-all is. */
 export type MasqueradeRule = 'always' | 'never' | 'with-detector' | 'if-all'
@@ -57,6 +57,7 @@ export const DECISION_TABLE = {
 } as const satisfies Record<string, TableRow>
 
 export type RowName = keyof typeof DECISION_TABLE
+export const ROW_NAMES = Object.keys(DECISION_TABLE) as readonly RowName[]
 
 /** The row that a frontend is in. */
 export function rowOf(situation: {
@@ -69,4 +70,16 @@ export function rowOf(situation: {
   const side = situation.isInternal ? 'internal' : 'external'
   if (situation.policy === 'Cluster') return `${side}, policy Cluster`
   return situation.hasLocal ? `${side}, policy Local, local endpoints` : `${side}, policy Local, none local`
+}
+
+/** The row that a decided frontend came from: the column of everybody else tells them all apart. */
+export function rowOfFrontend(frontend: Pick<Frontend, 'kind' | 'routes'>): RowName {
+  const { external } = frontend.routes
+  const forwards = external.action === 'forward'
+  return rowOf({
+    isInternal: frontend.kind === 'ClusterIP',
+    policy: forwards && external.pool === 'cluster' ? 'Cluster' : 'Local',
+    hasAny: external.action !== 'reject',
+    hasLocal: forwards,
+  })
 }

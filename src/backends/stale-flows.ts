@@ -1,0 +1,162 @@
+/**
+ * Which tracked connections contradict the decision, and what is to become of them (docs/forwarding.md §7).
+ *
+ * Connection tracking remembers where a flow was sent. For TCP that is right: the endpoint closes its connections. A
+ * UDP or SCTP flow would be sent to an endpoint that is gone for as long as the client talks. The answer is computed
+ * from the decision and the list of flows alone, so it is the same after a restart, and a flow that is fine is never
+ * touched.
+ */
+import type { Forwarding, Frontend, PortForwarding } from '../forwarding/forwarding.ts'
+import { isNodePortAddress } from '../forwarding/route-packet.ts'
+import { type Family, hostPort, type Ip } from '../net/ip.ts'
+import type { Port, Protocol } from '../net/protocol.ts'
+import type { Flow } from '../netfilter/conntrack/flow.ts'
+
+/** No endpoint has it, so it can stand for all. */
+const ANY_PORT = 0
+
+export interface StaleFlow {
+  readonly flow: Flow
+  /** `delete`: forget it, the next packet is decided anew. `reset`: TCP; tell both sides, then forget it. */
+  readonly action: 'delete' | 'reset'
+  /** How long its endpoint must have been gone before this is done. */
+  readonly afterSeconds: number
+  readonly because: 'endpoint-gone' | 'frontend-gone' | 'never-translated'
+}
+
+interface Owner {
+  readonly port: PortForwarding
+  readonly frontend: Frontend
+  /** `ip:port` text of every endpoint that still serves. */
+  readonly serving: ReadonlySet<string>
+}
+
+export class FlowJudge {
+  readonly #family: Family
+  readonly #current: FrontendIndex
+  readonly #former: FrontendIndex | undefined
+
+  /**
+   * `former`: the decision by which flows were judged last, if there was one. It tells the flows of a frontend that is
+   * gone from those of somebody else: an address alone does not say whose flow it is.
+   */
+  constructor(forwarding: Forwarding, former?: Forwarding) {
+    this.#family = forwarding.family
+    this.#current = new FrontendIndex(forwarding)
+    this.#former = former === undefined ? undefined : new FrontendIndex(former)
+  }
+
+  /** Of the flows of this family, those that contradict the decision; in the order given. */
+  staleFlows(flows: Iterable<Flow>): StaleFlow[] {
+    const stale: StaleFlow[] = []
+    for (const flow of flows) {
+      const verdict = flow.family === this.#family ? this.#judge(flow) : undefined
+      if (verdict !== undefined) stale.push(verdict)
+    }
+    return stale
+  }
+
+  #judge(flow: Flow): StaleFlow | undefined {
+    const owner = this.#current.find(flow)
+    if (owner !== undefined) return judgeOwned(flow, owner)
+    const former = this.#former?.find(flow)
+    return former !== undefined && isServed(flow, former)
+      ? dealtWith(flow, former.port, 'frontend-gone')
+      : undefined
+  }
+}
+
+function judgeOwned(flow: Flow, owner: Owner): StaleFlow | undefined {
+  if (isServed(flow, owner)) return undefined
+  if (isTranslated(flow)) return dealtWith(flow, owner.port, 'endpoint-gone')
+  // Untranslated TCP to one of our frontends is some other program's business, such as a listener on the node.
+  if (flow.protocol === 'TCP') return undefined
+  // Made before there was an endpoint or a rule. While there is still none, a new flow would fare no better.
+  return owner.serving.size === 0
+    ? undefined
+    : { flow, action: 'delete', afterSeconds: 0, because: 'never-translated' }
+}
+
+function isTranslated(flow: Flow): boolean {
+  return flow.replySource !== flow.destination || flow.replySourcePort !== flow.destinationPort
+}
+
+/** The reply comes from an endpoint that still serves, ready or not, on whatever node. */
+function isServed(
+  { replySource, replySourcePort, destinationPort }: Flow,
+  { frontend, serving }: Owner,
+): boolean {
+  if (frontend.lastPort === undefined) return serving.has(hostPort(replySource, replySourcePort))
+  // Of a range the client's port is kept, and any port of the endpoint's address is as good as the one it is known by.
+  return replySourcePort === destinationPort && serving.has(hostPort(replySource, ANY_PORT))
+}
+
+/** The table of docs/forwarding.md §7: by the Service's wish and the protocol. */
+function dealtWith(flow: Flow, port: PortForwarding, because: StaleFlow['because']): StaleFlow | undefined {
+  const wish = port.onEndpointRemoval
+  const action = flow.protocol === 'TCP' ? 'reset' : 'delete'
+  switch (wish.action) {
+    case 'default':
+      return flow.protocol === 'TCP' ? undefined : { flow, action, afterSeconds: 0, because }
+    case 'reset':
+      return { flow, action, afterSeconds: 0, because }
+    case 'drain':
+      return wish.seconds === undefined ? undefined : { flow, action, afterSeconds: wish.seconds, because }
+  }
+}
+
+/** Finds the frontend that a flow was sent to, by its original destination. */
+class FrontendIndex {
+  readonly #forwarding: Forwarding
+  readonly #exact = new Map<string, Owner>()
+  readonly #ranges: Owner[] = []
+
+  constructor(forwarding: Forwarding) {
+    this.#forwarding = forwarding
+    for (const port of forwarding.ports.values()) {
+      if (!isJudged(port)) continue
+      const serving = servingOf(port)
+      for (const frontend of port.frontends) {
+        const owner = { port, frontend, serving }
+        if (frontend.lastPort === undefined)
+          this.#exact.set(slot(port.protocol, frontend.ip, frontend.port), owner)
+        else this.#ranges.push(owner)
+      }
+    }
+  }
+
+  find({ protocol, destination, destinationPort }: Flow): Owner | undefined {
+    const exact = this.#exact.get(slot(protocol, destination, destinationPort))
+    if (exact !== undefined) return exact
+    const range = this.#ranges.find(
+      ({ port, frontend }) =>
+        port.protocol === protocol &&
+        frontend.ip === destination &&
+        destinationPort >= frontend.port &&
+        destinationPort <= (frontend.lastPort ?? frontend.port),
+    )
+    if (range !== undefined) return range
+    const nodePort = this.#exact.get(slot(protocol, undefined, destinationPort))
+    return nodePort !== undefined && isNodePortAddress(this.#forwarding.node, destination)
+      ? nodePort
+      : undefined
+  }
+}
+
+/** TCP is left alone unless the Service says otherwise; most ports need not be looked at. */
+function isJudged(port: PortForwarding): boolean {
+  return port.protocol !== 'TCP' || port.onEndpointRemoval.action !== 'default'
+}
+
+function servingOf(port: PortForwarding): ReadonlySet<string> {
+  const serving = new Set(port.servingEndpoints)
+  const hasRange = port.frontends.some(({ lastPort }) => lastPort !== undefined)
+  if (hasRange)
+    for (const text of port.servingEndpoints)
+      serving.add(`${text.slice(0, text.lastIndexOf(':'))}:${ANY_PORT}`)
+  return serving
+}
+
+function slot(protocol: Protocol, ip: Ip | undefined, port: Port): string {
+  return `${protocol} ${ip ?? 'node'} ${port}`
+}
