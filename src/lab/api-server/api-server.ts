@@ -7,18 +7,23 @@ import { hostname } from 'node:os'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import { type Logger, silentLogger } from '../../runtime/logger.ts'
 import { rawAdmission } from './admission.ts'
-import { type ApiObject } from './api-object.ts'
+import { type NodePortRange } from './allocation.ts'
+import { type ApiObject, timestamp } from './api-object.ts'
 import { createServingCertificate, type ServingCertificate } from './certificates.ts'
 import { type ClientCounts, ClientStats } from './client-stats.ts'
+import { discoveryDocument } from './discovery.ts'
+import { type Exchange } from './exchange.ts'
 import { Faults } from './faults.ts'
 import { renderKubeconfig } from './kubeconfig.ts'
 import { ListPages } from './list-pages.ts'
 import { Listener } from './listener.ts'
 import { refTo } from './object-ref.ts'
+import { openApiDocument } from './openapi.ts'
 import { Registry } from './registry.ts'
 import { RequestRouter } from './request-router.ts'
 import { ResourceHandler } from './resource-handler.ts'
-import { NAMESPACES, type ResourceDefinition, resourceOf } from './resources.ts'
+import { NAMESPACES, SERVICE_CIDRS, type ResourceDefinition, resourceOf } from './resources.ts'
+import { createStandardAdmission } from './standard-admission.ts'
 import { badRequest } from './status-errors.ts'
 import { Store } from './store.ts'
 import { WatchHub } from './watch-hub.ts'
@@ -36,6 +41,10 @@ export interface ApiServerOptions {
   readonly token?: string
   /** Store objects exactly as given: no defaults, no validation, no allocation. */
   readonly raw?: boolean
+  /** The networks of cluster IPs, the preferred family first; 10.96.0.0/16 by default. They become a ServiceCIDR. */
+  readonly serviceCidrs?: readonly string[]
+  /** 30000–32767 by default. */
+  readonly nodePortRange?: NodePortRange
   /** Pods keep existing for their grace period, until a kubelet removes them. */
   readonly gracefulPods?: boolean
   /** Offer `sendInitialEvents` (on by default); off is how servers before 1.32 answer. */
@@ -48,6 +57,21 @@ export interface ApiServerOptions {
   readonly clock?: Clock
 }
 
+/** Answers discovery and OpenAPI paths, with 304 to a client that has the document already. */
+function sendDocument(exchange: Exchange): boolean {
+  const { pathname } = exchange.url
+  const document = discoveryDocument(pathname, exchange.accept) ?? openApiDocument(pathname)
+  if (document === undefined) return false
+  const headers = { etag: document.etag, vary: 'Accept' }
+  if (exchange.request.headers['if-none-match'] === document.etag) {
+    exchange.response.writeHead(304, headers).end()
+    return true
+  }
+  exchange.sendText(200, document.body, { ...headers, 'content-type': document.contentType })
+  return true
+}
+
+const DEFAULT_NODE_PORTS: NodePortRange = { from: 30000, to: 32767 }
 const FIRST_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system']
 
 export class ApiServer {
@@ -74,7 +98,9 @@ export class ApiServer {
     this.#hub = new WatchHub(this.store)
     this.registry = new Registry({
       store: this.store,
-      admission: rawAdmission,
+      admission: this.#raw
+        ? rawAdmission
+        : createStandardAdmission(this.store, options.nodePortRange ?? DEFAULT_NODE_PORTS),
       clock: this.#clock,
       gracefulPods: options.gracefulPods ?? false,
     })
@@ -170,6 +196,7 @@ export class ApiServer {
       hub: this.#hub,
       clock: this.#clock,
       watchList,
+      raw: this.#raw,
       watchTimeoutSeconds,
     })
     return new RequestRouter({
@@ -177,10 +204,14 @@ export class ApiServer {
       faults: this.faults,
       stats: this.#stats,
       resources,
-      documents: () => false,
+      documents: sendDocument,
       clock: this.#clock,
       log,
     })
+  }
+
+  get #raw(): boolean {
+    return this.#options.raw ?? false
   }
 
   #certificateHosts(): readonly string[] {
@@ -198,6 +229,16 @@ export class ApiServer {
         spec: { finalizers: ['kubernetes'] },
         status: { phase: 'Active' },
       })
+    const cidrs = this.#options.serviceCidrs ?? ['10.96.0.0/16']
+    const now = timestamp(this.#clock.now())
+    const ready = { type: 'Ready', status: 'True', lastTransitionTime: now, message: '', reason: '' }
+    this.registry.create(SERVICE_CIDRS, {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'ServiceCIDR',
+      metadata: { name: 'kubernetes' },
+      spec: { cidrs: [...cidrs] },
+      status: { conditions: [{ ...ready, message: 'Kubernetes Service CIDR is ready' }] },
+    })
   }
 }
 

@@ -10,8 +10,11 @@ import { APPLY_PATCH, applyPatch } from './patches.ts'
 import { type DeleteOptions, type Registry } from './registry.ts'
 import { decodeObject, decodeValue, readBody, type RequestBody } from './request-body.ts'
 import { type ResourcePath } from './request-path.ts'
+import { checkFields } from './request-schema.ts'
 import { badRequest, methodNotAllowed, notFound, pathNotFound } from './status-errors.ts'
 import { type Store, type StoredObject } from './store.ts'
+import { TableRenderer } from './table-text.ts'
+import { scaleOf, withScale } from './scale.ts'
 import { WatchConnection } from './watch-connection.ts'
 import { jsonFrames, type WatchHub } from './watch-hub.ts'
 import { checkListRevision, filterOf, flag, isWatch, numberOf, watchStartOf } from './watch-params.ts'
@@ -25,6 +28,8 @@ export interface ResourceHandlerParts {
   readonly clock: Clock
   /** Whether `sendInitialEvents` is offered, as servers do since 1.32. */
   readonly watchList: boolean
+  /** Take objects as they are. */
+  readonly raw: boolean
   /** How long a watch lasts that asks for no time. */
   readonly watchTimeoutSeconds: number
 }
@@ -52,13 +57,18 @@ export function verbOf(exchange: Exchange, path: ResourcePath): Verb | undefined
 
 export class ResourceHandler {
   readonly #parts: ResourceHandlerParts
+  /** What each field manager applied last, by `uid manager`: lets the next apply take fields out again. */
+  readonly #appliedByManager = new Map<string, JsonObject>()
 
   constructor(parts: ResourceHandlerParts) {
     this.#parts = parts
   }
 
   async handle(exchange: Exchange, path: ResourcePath, verb: Verb): Promise<void> {
-    if (path.subresource !== undefined && path.subresource !== 'status') throw pathNotFound()
+    if (path.subresource !== undefined && path.subresource !== 'status') {
+      await this.#scale(exchange, path, verb)
+      return
+    }
     switch (verb) {
       case 'get':
         this.#sendOne(exchange, path, this.#parts.registry.get(refOf(path)))
@@ -94,7 +104,17 @@ export class ResourceHandler {
       limit: numberOf(query, 'limit'),
       continueToken: query.get('continue') ?? undefined,
     })
-    exchange.sendText(200, listText(path.definition, page.entries, page))
+    const table = this.#tableFor(exchange)
+    const text =
+      table === undefined
+        ? listText(path.definition, page.entries, page)
+        : table.text(path.definition, page.entries, page)
+    exchange.sendText(200, text)
+  }
+
+  #tableFor(exchange: Exchange): TableRenderer | undefined {
+    if (!/[;,]as=Table/.test(exchange.accept)) return undefined
+    return new TableRenderer(this.#parts.clock.now(), exchange.query.get('includeObject') ?? 'Metadata')
   }
 
   async #watch(exchange: Exchange, path: ResourcePath): Promise<void> {
@@ -107,7 +127,8 @@ export class ResourceHandler {
     })
     counts.watches++
     const { definition, namespace } = path
-    const watchQuery = { definition, namespace, filter, ...start, frames: jsonFrames }
+    const frames = this.#tableFor(exchange) ?? jsonFrames
+    const watchQuery = { definition, namespace, filter, ...start, frames }
     // Written before the hub sends anything, flushed so that clients of an idle resource see the answer begin.
     response.setHeader('content-type', 'application/json')
     response.setHeader('cache-control', 'no-cache, private')
@@ -126,32 +147,88 @@ export class ResourceHandler {
 
   async #create(exchange: Exchange, path: ResourcePath): Promise<void> {
     const body = await receive(exchange)
-    const object = identified(path, decodeObject(body))
+    const object = this.#accepted(exchange, path, decodeObject(body))
     const entry = this.#parts.registry.create(path.definition, object, { dryRun: isDryRun(exchange) })
     this.#sendOne(exchange, path, entry, 201)
   }
 
   async #update(exchange: Exchange, path: ResourcePath): Promise<void> {
     const body = await receive(exchange)
-    const object = identified(path, decodeObject(body))
+    const object = this.#accepted(exchange, path, decodeObject(body))
     const options = { dryRun: isDryRun(exchange), subresource: subresourceOf(path) }
     this.#sendOne(exchange, path, this.#parts.registry.update(refOf(path), object, options))
   }
 
   async #patch(exchange: Exchange, path: ResourcePath): Promise<void> {
     const body = await receive(exchange)
+    const patch = decodeValue(body)
     const ref = refOf(path)
-    const options = { dryRun: isDryRun(exchange), subresource: subresourceOf(path) }
+    const { definition } = path
     const existing = this.#parts.registry.find(ref)
-    if (existing === undefined) {
-      if (body.mediaType !== APPLY_PATCH) throw notFound(path.definition, ref.name)
-      const object = identified(path, decodePatchObject(body))
-      this.#sendOne(exchange, path, this.#parts.registry.create(path.definition, object, options), 201)
+    const isApply = body.mediaType === APPLY_PATCH
+    if (existing === undefined && !isApply) throw notFound(definition, ref.name)
+    const next = applyPatch(existing === undefined ? {} : presented(definition, existing), {
+      definition,
+      mediaType: body.mediaType,
+      patch,
+      appliedBefore: this.#appliedByManager.get(managerKey(exchange, existing)),
+    })
+    const object = this.#accepted(exchange, path, next)
+    const entry = this.#put(exchange, path, object)
+    if (isApply && isObject(patch) && !isDryRun(exchange))
+      this.#appliedByManager.set(managerKey(exchange, entry), patch)
+    this.#sendOne(exchange, path, entry, existing === undefined ? 201 : 200)
+  }
+
+  /** Creates the object, or replaces the one that exists. */
+  #put(exchange: Exchange, path: ResourcePath, object: ApiObject): StoredObject {
+    const { registry } = this.#parts
+    const options = { dryRun: isDryRun(exchange), subresource: subresourceOf(path) }
+    const ref = refOf(path)
+    return registry.find(ref) === undefined
+      ? registry.create(path.definition, object, options)
+      : registry.update(ref, object, options)
+  }
+
+  /**
+   * The object of a request as the registry takes it. Unknown fields are refused, reported in a header, or dropped in
+   * silence, as the parameter `fieldValidation` wants it. A raw server looks at nothing.
+   */
+  #accepted(exchange: Exchange, path: ResourcePath, body: JsonObject): ApiObject {
+    if (this.#parts.raw) return identified(path, body)
+    const { object, unknownFields } = checkFields(path.definition, body)
+    const found = unknownFields.map((field) => `unknown field "${field}"`)
+    const wanted = exchange.query.get('fieldValidation') ?? 'Warn'
+    if (found.length > 0 && wanted === 'Strict')
+      throw badRequest(
+        `${path.definition.kind} in version "${path.definition.version}" cannot be handled as a ${path.definition.kind}: strict decoding error: ${found.join(', ')}`,
+      )
+    if (found.length > 0 && wanted === 'Warn')
+      exchange.response.setHeader(
+        'warning',
+        found.map((text) => `299 - ${JSON.stringify(text)}`),
+      )
+    return identified(path, object)
+  }
+
+  async #scale(exchange: Exchange, path: ResourcePath, verb: Verb): Promise<void> {
+    if (path.subresource !== 'scale' || !path.definition.subresources.includes('scale')) throw pathNotFound()
+    const { registry } = this.#parts
+    const ref = refOf(path)
+    const { object } = registry.get(ref)
+    if (verb === 'get') {
+      exchange.sendJson(200, scaleOf(object))
       return
     }
-    const current = presented(path.definition, existing)
-    const next = applyPatch(body.mediaType, current, decodeValue(body))
-    this.#sendOne(exchange, path, this.#parts.registry.update(ref, identified(path, next), options))
+    if (verb !== 'update' && verb !== 'patch') throw methodNotAllowed()
+    const body = await receive(exchange)
+    const { definition } = path
+    const scale =
+      verb === 'update'
+        ? decodeObject(body)
+        : applyPatch(scaleOf(object), { definition, mediaType: body.mediaType, patch: decodeValue(body) })
+    const scaled = registry.update(ref, withScale(object, scale), { dryRun: isDryRun(exchange) })
+    exchange.sendJson(200, scaleOf(scaled.object))
   }
 
   async #delete(exchange: Exchange, path: ResourcePath): Promise<void> {
@@ -169,7 +246,12 @@ export class ResourceHandler {
   }
 
   #sendOne(exchange: Exchange, path: ResourcePath, entry: StoredObject, code = 200): void {
-    exchange.sendText(code, objectText(path.definition, entry))
+    const table = this.#tableFor(exchange)
+    const text =
+      table === undefined
+        ? objectText(path.definition, entry)
+        : table.text(path.definition, [entry], { revision: entry.revision })
+    exchange.sendText(code, text)
   }
 }
 
@@ -177,6 +259,11 @@ async function receive(exchange: Exchange): Promise<RequestBody> {
   const body = await readBody(exchange.request)
   exchange.counts.bytesReceived += body.bytes.length
   return body
+}
+
+/** Who applies to which object. */
+function managerKey(exchange: Exchange, entry: StoredObject | undefined): string {
+  return `${entry?.object.metadata.uid ?? ''} ${exchange.query.get('fieldManager') ?? ''}`
 }
 
 function refOf(path: ResourcePath): ObjectRef {
@@ -190,13 +277,6 @@ function subresourceOf(path: ResourcePath): 'status' | undefined {
 
 function isDryRun(exchange: Exchange): boolean {
   return exchange.query.get('dryRun') === 'All'
-}
-
-/** Apply patches are YAML by their media type, of which JSON is a part. */
-function decodePatchObject(body: RequestBody): JsonObject {
-  const value = decodeValue(body)
-  if (!isObject(value)) throw badRequest('the patch is not an object')
-  return value
 }
 
 function deleteOptionsOf(exchange: Exchange, body: RequestBody): DeleteOptions {
