@@ -161,9 +161,9 @@ function nodePortRules({ node, family }: Forwarding, target: string): readonly s
     const except = servesLocalhost(node, family) ? undefined : `! -d ${loopback(family)}`
     return [rule(except, '-m addrtype --dst-type LOCAL', `-j ${target}`)]
   }
-  return nodePorts.ips
-    .filter((ip) => !isLoopback(ip) || servesLocalhost(node, family))
-    .map((ip) => rule(matchDestination(ip), `-j ${target}`))
+  const listed = nodePorts.ips.filter((ip) => !isLoopback(ip)).map((ip) => matchDestination(ip))
+  const localhost = servesLocalhost(node, family) ? [`-d ${loopback(family)}`] : []
+  return [...listed, ...localhost].map((match) => `${match} -j ${target}`)
 }
 
 function isLoopback(ip: Ip): boolean {
