@@ -46,7 +46,8 @@ const ROWS: readonly FailureRow[] = [
   },
   {
     tool: /^ipset$/,
-    pattern: /Cannot open session to kernel|Kernel support protocol|Kernel error received: Invalid argument|set type not supported/,
+    pattern:
+      /Cannot open session to kernel|Kernel support protocol|Kernel error received: Invalid argument|set type not supported/,
     code: 'unsupported',
     remedy: LOAD_MODULE,
   },
@@ -101,6 +102,39 @@ const ROWS: readonly FailureRow[] = [
   },
 ]
 
+const IPVS_ROWS: readonly FailureRow[] = [
+  {
+    tool: /^ipvsadm$/,
+    pattern: /Can't initialize ipvs|Protocol not available|built in the kernel/,
+    code: 'unsupported',
+    remedy: 'load the kernel module ip_vs ("modprobe ip_vs"), or choose another proxy mode',
+  },
+  {
+    tool: /^(ipvsadm|ip)$/,
+    pattern: /not permitted|Permission denied|must be root/,
+    code: 'permission',
+    remedy: ASK_ROOT,
+  },
+  {
+    tool: /^ipvsadm$/,
+    pattern: /Scheduler or persistence engine not found/,
+    code: 'unsupported',
+    remedy: 'choose a scheduler that this kernel has, or install its module',
+  },
+  {
+    tool: /^(ipvsadm|ip)$/,
+    pattern: /already exists|File exists/,
+    code: 'already-exists',
+    remedy: LOOK_AGAIN,
+  },
+  {
+    tool: /^(ipvsadm|ip)$/,
+    pattern: /No such (service|destination|process)|Service not defined|Cannot find device/,
+    code: 'missing-object',
+    remedy: LOOK_AGAIN,
+  },
+]
+
 const REFUSED = 'see the line of the script above; the rest is applied without it where possible'
 
 /** `action`: what failed, as in `Cannot apply iptables rules for IPv4`; the tool's own words follow. */
@@ -110,7 +144,9 @@ export function classifyFailure(request: ExecRequest, result: ExecResult, action
     // Words between the apostrophes of "doesn't … can't" are the tool's own.
     /^'[a-z] /.test(quoted) ? quoted : '',
   )
-  const row = ROWS.find(({ tool, pattern }) => tool.test(request.file) && pattern.test(unquoted))
+  const row = [...ROWS, ...IPVS_ROWS].find(
+    ({ tool, pattern }) => tool.test(request.file) && pattern.test(unquoted),
+  )
   const code = row?.code ?? 'rejected'
   const remedy = row?.remedy ?? REFUSED
   const line = blamedLine(result.stderr)
@@ -139,7 +175,7 @@ function firstSentence(stderr: string): string {
 }
 
 function blamedLine(stderr: string): number | undefined {
-  const found = /^(?:.*: )?(?:Error occurred at line: |line )(\d+)\b/m.exec(stderr)
+  const found = /^(?:.*: )?(?:Error occurred at line: |line |Command failed -:)(\d+)\b/m.exec(stderr)
   return found?.[1] === undefined ? undefined : Number(found[1])
 }
 

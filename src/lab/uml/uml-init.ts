@@ -29,6 +29,7 @@ export function renderInit(init: UmlInit): string {
   return [
     '#!/bin/sh',
     'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    `export MODPROBE=${at('modprobe')}`,
     'mount -t proc proc /proc',
     'mount -t sysfs sysfs /sys',
     'mount -t tmpfs -o mode=755 tmpfs /run',
@@ -41,10 +42,11 @@ export function renderInit(init: UmlInit): string {
     '  [ -e "/dev/${name%%:*}" ] || ln -s "/proc/self/${name#*:}" "/dev/${name%%:*}"',
     'done',
     `echo ${at('modprobe')} > /proc/sys/kernel/modprobe`,
+    // IPv6 is a module here; whoever asks whether the kernel has it must find it.
+    '"$MODPROBE" ipv6',
     'ip link set lo up',
     `( sleep ${init.lifetimeSeconds}; echo o > /proc/sysrq-trigger ) &`,
     'export HOME=/run/home TMPDIR=/run/tmp LC_ALL=C.UTF-8',
-    `export MODPROBE=${at('modprobe')}`,
     ...exports,
     'stty raw -echo < /dev/ttyS0',
     `cd ${quoteWord(init.cwd)} && ${[init.command, ...init.args].map(quoteWord).join(' ')} < /dev/null > /dev/ttyS0 2>&1`,

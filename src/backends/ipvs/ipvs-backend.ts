@@ -1,0 +1,301 @@
+/**
+ * The IPVS mode: composes plan, script and the programs that carry it out. One instance per family.
+ *
+ * Two things are not in the state that the plan wants. Servers that drain are the kernel's and `DrainList`'s business:
+ * the state has forgotten them, `maintain` takes them out when they are done. And schedulers that the kernel lacks are
+ * found out when they are first used: the script is carried out with the default one instead, and the next plan knows.
+ */
+import { release } from 'node:os'
+import type { Forwarding } from '../../forwarding/forwarding.ts'
+import type { Exec, ExecRequest } from '../../kernel/exec.ts'
+import { IpLink } from '../../kernel/ip-link.ts'
+import { Ipset } from '../../kernel/ipset.ts'
+import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
+import { Ipvsadm } from '../../kernel/ipvsadm.ts'
+import type { IpvsControl } from '../../kernel/ipvs-control.ts'
+import { IpvsSchedulers } from '../../kernel/ipvs-schedulers.ts'
+import { KernelError } from '../../kernel/kernel-error.ts'
+import { Sysctls } from '../../kernel/sysctl.ts'
+import type { ServicePortKey } from '../../model/service-port.ts'
+import { renderCommand } from '../../netfilter/ipvs/command.ts'
+import { dummyDevice } from '../../netfilter/ipvs/local-route.ts'
+import { type IpvsServer, isDrained } from '../../netfilter/ipvs/virtual-server.ts'
+import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
+import { type Clock, systemClock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import { blamedKey } from './blame.ts'
+import { DrainList } from './drain.ts'
+import { DEFAULT_IPVS_SETTINGS, type IpvsSettings, defaultScheduler, wantedSysctls } from './ipvs-settings.ts'
+import { DEVICE, KEEPER } from './names.ts'
+import { observedRules, observedSets, ownServers, ownership, recordedElements } from './observe.ts'
+import type { IpvsObject } from './plan-port.ts'
+import { IpvsPlanner } from './plan.ts'
+import { DriftProbe } from './drift-probe.ts'
+import { scriptFor } from './script.ts'
+
+export interface IpvsBackendOptions {
+  readonly options: BackendOptions
+  readonly exec: Exec
+  readonly log: Logger
+  /** Seeds where round robin begins, so that nodes differ. */
+  readonly nodeName: string
+  readonly ipvs?: Partial<IpvsSettings>
+  /** `undefined`: the variant that this host uses. */
+  readonly variant?: IptablesVariant | undefined
+  /** How the kernel's virtual servers are reached; default: the program `ipvsadm`. */
+  readonly control?: IpvsControl
+  readonly clock?: Clock
+}
+
+interface Wiring extends IpvsBackendOptions {
+  readonly iptables: Iptables
+}
+
+/**
+ * Looks at the kernel and prepares what holds for the life of the process. Throws `KernelError` when `ip_vs`, a program
+ * or the default scheduler is missing, or a setting cannot be written.
+ */
+export async function createIpvsBackend(
+  options: IpvsBackendOptions,
+  signal?: AbortSignal,
+): Promise<IpvsBackend> {
+  const programs = await findIptables(options.exec, options.options.family, options.variant)
+  const backend = new IpvsBackend({ ...options, iptables: new Iptables(options.exec, programs) })
+  await backend.prepare(signal ?? new AbortController().signal)
+  return backend
+}
+
+export class IpvsBackend implements Backend<IpvsObject> {
+  readonly name = 'ipvs'
+  readonly #options: BackendOptions
+  readonly #settings: IpvsSettings
+  readonly #exec: Exec
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #control: IpvsControl
+  readonly #iptables: Iptables
+  readonly #ipset: Ipset
+  readonly #ipLink: IpLink
+  readonly #planner: IpvsPlanner
+  readonly #drains: DrainList
+  readonly #schedulers: IpvsSchedulers
+  readonly #probe: DriftProbe
+  /** How long the servers that the last script takes out may drain. */
+  #drainSeconds = new Map<string, number | undefined>()
+  readonly #toldProblems = new Map<ServicePortKey, string>()
+
+  constructor(wiring: Wiring) {
+    const { exec, iptables, log, options } = wiring
+    this.#options = options
+    this.#settings = { ...DEFAULT_IPVS_SETTINGS, ...wiring.ipvs }
+    this.#exec = exec
+    this.#log = log
+    this.#clock = wiring.clock ?? systemClock
+    this.#control = wiring.control ?? new Ipvsadm(exec)
+    this.#iptables = iptables
+    this.#ipset = new Ipset(exec)
+    this.#ipLink = new IpLink(exec)
+    this.#planner = new IpvsPlanner({ options, nodeName: wiring.nodeName })
+    this.#drains = new DrainList(this.#settings.drainTimeoutMs)
+    this.#schedulers = new IpvsSchedulers(this.#control, defaultScheduler(this.#settings))
+    this.#probe = new DriftProbe({
+      family: options.family,
+      control: this.#control,
+      ipset: this.#ipset,
+      ipLink: this.#ipLink,
+      iptables,
+    })
+  }
+
+  get family() {
+    return this.#options.family
+  }
+
+  /** Kernel settings and the default scheduler; `createIpvsBackend` calls it. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    await this.#control.list(signal)
+    const sysctls = new Sysctls(this.#exec)
+    for (const [key, value] of wantedSysctls(this.#settings, release()))
+      if (await sysctls.ensure(key, value, signal)) this.#log.info({ key, value }, 'Changed a kernel setting')
+    const seconds = (ms: number) => Math.ceil(ms / 1000)
+    const { tcpTimeoutMs, tcpFinTimeoutMs, udpTimeoutMs } = this.#settings
+    const timeouts = {
+      tcpSeconds: seconds(tcpTimeoutMs),
+      tcpFinSeconds: seconds(tcpFinTimeoutMs),
+      udpSeconds: seconds(udpTimeoutMs),
+    }
+    if (Object.values(timeouts).some((value) => value > 0)) await this.#control.setTimeouts(timeouts, signal)
+    await this.#schedulers.requireDefault(signal)
+    await this.#ipset.save(signal)
+  }
+
+  plan(forwarding: Forwarding): KernelState<IpvsObject> {
+    return this.#planner.plan(forwarding, this.#schedulers.context)
+  }
+
+  script(changes: Changes<IpvsObject>): KernelScript {
+    this.#drainSeconds = new Map(
+      changes.removed.flatMap((object) =>
+        object.kind === 'real-server' ? [[object.key, object.drainSeconds] as const] : [],
+      ),
+    )
+    const { family } = this
+    const draining = this.#drains.keys
+    return scriptFor(changes, { family, draining, restoreProgram: this.#iptables.programs.restore })
+  }
+
+  async observe(signal: AbortSignal): Promise<KernelState<IpvsObject>> {
+    const { family } = this
+    const [sets, rules, servers, view] = await Promise.all([
+      this.#ipset.save(signal),
+      this.#savedRules(signal),
+      this.#control.list(signal),
+      this.#ipLink.view(DEVICE, family, signal),
+    ])
+    const routes = view.state === undefined ? [] : await this.#ipLink.localRoutes(DEVICE, family, signal)
+    const bound = view.bound.filter(({ ip }) => ip !== KEEPER)
+    const isOurs = ownership({
+      family,
+      elements: recordedElements(sets, family),
+      routes: [...routes, ...bound],
+      nodeIps: view.others,
+      planned: this.#planner.selectors(),
+      excludeCidrs: this.#settings.excludeCidrs,
+    })
+    const objects: IpvsObject[] = [
+      ...observedSets(sets, family),
+      ...observedRules(rules),
+      ...(view.state === 'up' ? [dummyDevice(DEVICE)] : []),
+      ...routes,
+      ...bound,
+      ...this.#withoutDraining(ownServers(servers, isOurs)),
+    ]
+    const isCold = objects.every(({ kind }) => kind === 'device')
+    return isCold ? emptyState() : observedState(objects)
+  }
+
+  async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
+    this.#probe.forget()
+    for (const step of script) await this.#applyStep(step, signal)
+    this.#probe.watch(script)
+    this.#tellProblems()
+  }
+
+  blame(error: unknown, _forwarding: Forwarding): ServicePortKey | undefined {
+    if (!(error instanceof KernelError) || error.line === undefined) return undefined
+    const key = blamedKey(error.script.split('\n')[error.line - 1] ?? '')
+    return key === undefined ? undefined : this.#planner.ownerOf(key)
+  }
+
+  async probe(signal: AbortSignal): Promise<Drift | undefined> {
+    return this.#probe.check(signal)
+  }
+
+  /**
+   * Takes out servers that have drained; to be called about once a second, and costs nothing while none drains.
+   * Resolves to whether something changed. Throws `KernelError`.
+   */
+  async maintain(signal: AbortSignal): Promise<boolean> {
+    if (this.#drains.size === 0) return false
+    const due = this.#drains.due(await this.#control.connections(signal), this.#clock.now())
+    if (due.length === 0) return false
+    for (const server of due) this.#drains.forget(server)
+    const lines = due.map((server) => renderCommand({ verb: 'delete', server }))
+    try {
+      await this.#control.restore(`${lines.join('\n')}\n`, signal)
+    } catch (error) {
+      // Gone already, with its virtual server or by another hand: that is what was wanted.
+      if (!(error instanceof KernelError) || error.code !== 'missing-object') throw error
+    }
+    this.#log.debug({ family: this.family, count: due.length }, 'Removed drained servers')
+    return true
+  }
+
+  async cleanup(signal: AbortSignal): Promise<readonly string[]> {
+    const state = await this.observe(signal)
+    const removed = [...state.values()]
+      .flatMap((fragment) => [...fragment.values()])
+      .filter(({ kind }) => kind !== 'device')
+    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    const lines = removed.map(({ key }) => key)
+    return (await this.#removeDevice(signal)) ? [...lines, `device ${DEVICE}`] : lines
+  }
+
+  /** Drained servers are not part of the state: they go by themselves, or come back by a change. */
+  #withoutDraining(servers: readonly IpvsServer[]): readonly IpvsServer[] {
+    const drained = new Set<string>()
+    const nowMs = this.#clock.now()
+    const others = servers.filter((server) => {
+      if (server.kind !== 'real-server' || !isDrained(server)) return true
+      drained.add(server.key)
+      this.#drains.found(server, nowMs)
+      return false
+    })
+    this.#drains.keepOnly(drained)
+    return others
+  }
+
+  async #applyStep(step: ScriptStep, signal: AbortSignal): Promise<void> {
+    const { file, args, stdin, purpose } = step
+    if (file === 'ipvsadm') {
+      await this.#writeServers(stdin, signal)
+      return
+    }
+    const request = { file, args, stdin, signal, timeoutMs: 300_000 }
+    // Making the device fails where it is made already; whether it is there shows in the next step.
+    if (args.includes('-force')) await this.#exec.run(request)
+    else await this.#runPatiently(request, `Cannot ${purpose} for ${this.family}`)
+  }
+
+  /** Sets are released a moment after the rules that refer to them. */
+  async #runPatiently(
+    request: ExecRequest & { signal: AbortSignal },
+    action: string,
+    attempts = 20,
+  ): Promise<void> {
+    try {
+      await runOrThrow(this.#exec, request, action)
+    } catch (error) {
+      const again = request.file === 'ipset' && error instanceof KernelError && error.code === 'busy'
+      if (!again || attempts === 0) throw error
+      await this.#clock.sleep(50, request.signal)
+      const lines = (request.stdin ?? '').split('\n').slice((error.line ?? 1) - 1)
+      await this.#runPatiently({ ...request, stdin: lines.join('\n') }, action, attempts - 1)
+    }
+  }
+
+  async #writeServers(stdin: string, signal: AbortSignal): Promise<void> {
+    const script = await this.#schedulers.withAvailable(stdin, signal)
+    await this.#control.restore(script, signal)
+    this.#drains.follow(script, this.#clock.now(), (key) => this.#drainSeconds.get(key))
+  }
+
+  /** Each wish that cannot be followed is told once. */
+  #tellProblems(): void {
+    const problems = this.#planner.schedulerProblems
+    for (const key of this.#toldProblems.keys()) if (!problems.has(key)) this.#toldProblems.delete(key)
+    for (const [key, { port, problem }] of problems) {
+      if (this.#toldProblems.get(key) === problem) continue
+      this.#toldProblems.set(key, problem)
+      this.#log.warn({ service: port.service, port: key, reason: problem }, 'IPVS scheduler not available')
+    }
+  }
+
+  async #savedRules(signal: AbortSignal): Promise<string> {
+    const tables = ['nat', 'filter', 'mangle']
+    return (await Promise.all(tables.map((table) => this.#iptables.save(table, signal)))).join('')
+  }
+
+  /** The device serves both families, so the last one takes it away. */
+  async #removeDevice(signal: AbortSignal): Promise<boolean> {
+    for (const family of ['IPv4', 'IPv6'] as const) {
+      const { state, bound } = await this.#ipLink.view(DEVICE, family, signal)
+      if (state === undefined) return false
+      const routes = await this.#ipLink.localRoutes(DEVICE, family, signal)
+      if (routes.length > 0 || bound.some(({ ip }) => ip !== KEEPER)) return false
+    }
+    const request = { file: 'ip', args: ['link', 'del', DEVICE], signal }
+    return (await this.#exec.run(request)).exitCode === 0
+  }
+}
