@@ -18,4 +18,39 @@ export interface KnownDifference {
   readonly reason: string
 }
 
-export const KNOWN_DIFFERENCES: readonly KnownDifference[] = []
+/** We do as kube-proxy's nftables mode does where its iptables mode does `iptables`. */
+function asNftables(iptables: readonly Outcome['kind'][], nftables: Outcome['kind']) {
+  return (flow: ConformanceFlow): Outcome | undefined => {
+    const { iptables: theirs, nftables: ours } = flow.expectBy
+    return theirs !== undefined && iptables.includes(theirs.kind) && ours?.kind === nftables
+      ? ours
+      : undefined
+  }
+}
+
+export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
+  {
+    modes: ['iptables'],
+    cases: /./,
+    flows: /NodePort/,
+    instead: asNftables(['reject', 'drop'], 'none'),
+    reason:
+      'A NodePort without endpoints is refused on the addresses of --nodeport-addresses only, not on every address of the node.',
+  },
+  {
+    modes: ['iptables'],
+    cases: /./,
+    flows: /^node to .* (LB|external) IP/,
+    instead: asNftables(['none'], 'reject'),
+    reason:
+      'The node itself is refused at once at an external or load balancer address without endpoints, as everybody else is.',
+  },
+  {
+    modes: ['iptables'],
+    cases: /./,
+    flows: /external IP/,
+    instead: asNftables(['dnat'], 'drop'),
+    reason:
+      'Source ranges of a load balancer address cannot be passed by naming the same address as an external IP.',
+  },
+]

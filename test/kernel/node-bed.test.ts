@@ -228,11 +228,11 @@ describeKernel('NodeBed', ['namespaces', 'nft', 'ipv6'], () => {
       await own.configure(layout)
       await own.configure({
         ...layout,
-        nodeIps: ['192.168.7.7'],
+        nodeIps: ['192.168.7.7', '2001:db8::7'],
         localPodIps: ['10.0.0.3'],
         remoteIps: ['10.0.0.2'],
       })
-      expect(own.localIps()).toContain('192.168.7.7')
+      expect(own.localIps()).toEqual(expect.arrayContaining(['127.0.0.1', '::1', '192.168.7.7', '2001:db8::7']))
       expect(own.localIps()).not.toContain('192.168.0.2')
       const routes = await own.run('ip', ['route', 'show'])
       expect(routes).toMatch(/^10\.0\.0\.2 dev remote0/m)

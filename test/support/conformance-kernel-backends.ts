@@ -1,5 +1,6 @@
 /** The backends as the kernel tests see them: how each is made on a bed, how its kernel state is emptied and shown. */
 import type { Backend, BackendName, BackendOptions } from '../../src/backends/backend.ts'
+import { createIpvsBackend } from '../../src/backends/ipvs/ipvs-backend.ts'
 import { createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
 import type { IptablesVariant } from '../../src/kernel/iptables.ts'
@@ -21,11 +22,12 @@ export interface BackendUnderTest {
   rules(bed: NodeBed): Promise<string>
 }
 
-export type BackendKey = 'iptables-legacy' | 'iptables-nft'
+export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'ipvs'
 
 export const BACKENDS: Readonly<Record<BackendKey, BackendUnderTest>> = {
   'iptables-legacy': iptables('legacy'),
   'iptables-nft': iptables('nft'),
+  ipvs: ipvs(),
 }
 
 const EMPTY_TABLES = ['raw', 'mangle', 'nat', 'filter'].map((table) => `*${table}\nCOMMIT\n`).join('')
@@ -38,12 +40,8 @@ function iptables(variant: IptablesVariant): BackendUnderTest {
     create: async (bed, options) =>
       createIptablesBackend({ options, exec: bed.exec, variant, log: silentLogger }),
     reset: async (bed) => {
-      await Promise.all(
-        ['iptables', 'ip6tables'].map((program) =>
-          bed.run(`${program}-${variant}-restore`, [], variant === 'nft' ? undefined : EMPTY_TABLES),
-        ),
-      )
       if (variant === 'nft') await bed.run('nft', ['flush', 'ruleset'])
+      else await emptyLegacyTables(bed)
       await bed.run('ipset', ['destroy'])
     },
     rules: async (bed) => {
@@ -52,6 +50,40 @@ function iptables(variant: IptablesVariant): BackendUnderTest {
       return withoutCounters([...texts, await bed.run('ipset', ['save'])].join('\n'))
     },
   }
+}
+
+function ipvs(): BackendUnderTest {
+  return {
+    title: 'ipvs',
+    mode: 'ipvs',
+    needs: ['namespaces', 'ipvs', 'iptables-legacy', 'ipset', 'conntrack'],
+    create: async (bed, options) =>
+      createIpvsBackend({ options, exec: bed.exec, variant: 'legacy', nodeName: 'node', log: silentLogger }),
+    reset: async (bed) => {
+      await bed.run('ipvsadm', ['-C'])
+      await emptyLegacyTables(bed)
+      await bed.run('ipset', ['destroy'])
+      // The device that holds the Services' addresses is there from the first sync on.
+      await bed.exec.run({ file: 'ip', args: ['link', 'del', 'kube-ipvs0'] })
+    },
+    rules: async (bed) => {
+      const commands = [
+        ['ipvsadm', '-S', '-n'],
+        ['iptables-legacy-save'],
+        ['ip6tables-legacy-save'],
+        ['ipset', 'save'],
+        ['ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0'],
+      ]
+      const texts: string[] = []
+      for (const [file = '', ...args] of commands) texts.push((await bed.exec.run({ file, args })).stdout)
+      return withoutCounters(texts.join('\n'))
+    },
+  }
+}
+
+async function emptyLegacyTables(bed: NodeBed): Promise<void> {
+  const programs = ['iptables-legacy-restore', 'ip6tables-legacy-restore']
+  await Promise.all(programs.map((program) => bed.run(program, [], EMPTY_TABLES)))
 }
 
 /** Comments with the time and numbers of packets are no rules. */

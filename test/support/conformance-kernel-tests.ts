@@ -8,22 +8,36 @@ import { describeKernel, type Need } from './skip-reasons.ts'
 const BEDS = 4
 const PATIENCE_MS = 240_000
 
-export interface KernelTests {
+/** A proxy that knows what its kernel must have. */
+export interface ProxyWithNeeds extends ProxyUnderTest {
   readonly needs: readonly Need[]
+}
+
+export interface KernelTests {
   readonly cases: readonly ConformanceCase[]
+  /** What this machine must have; default: what the proxy needs. */
+  readonly needs?: readonly Need[]
   /** Judges the cases; default: on this kernel, several at once. */
-  readonly run?: () => ReadonlyMap<string, Promise<CaseResult>>
+  readonly run?: (signal: AbortSignal) => ReadonlyMap<string, Promise<CaseResult>>
 }
 
 /** Declares the tests of one proxy. Skips, and flows that cannot be sent, are printed with their reasons. */
-export function testByPackets(proxy: ProxyUnderTest, tests: KernelTests): void {
+export function testByPackets(proxy: ProxyWithNeeds, tests: KernelTests): void {
   const differences = KNOWN_DIFFERENCES
-  const runHere = () => runCases({ proxy, cases: tests.cases, differences, beds: BEDS })
-  describeKernel(`packets in ${proxy.title} mode`, tests.needs, () => {
+  const runHere = (signal: AbortSignal) =>
+    runCases({ proxy, cases: tests.cases, differences, beds: BEDS, signal })
+  describeKernel(`packets in ${proxy.title} mode`, tests.needs ?? proxy.needs, () => {
     let results: ReadonlyMap<string, Promise<CaseResult>>
 
+    const over = new AbortController()
+
     beforeAll(() => {
-      results = (tests.run ?? runHere)()
+      results = (tests.run ?? runHere)(over.signal)
+    })
+
+    // When only some tests are asked for, the other cases need not be finished.
+    afterAll(() => {
+      over.abort()
     })
 
     test.each(tests.cases.map(({ name }) => name))(
@@ -45,7 +59,7 @@ export function testByPackets(proxy: ProxyUnderTest, tests: KernelTests): void {
   })
 }
 
-/** Entries about this mode that no flow needed: the table tells users of a difference that is not there. */
+/** Entries about this mode and these cases that no flow needed: they tell users of a difference that is not there. */
 export function unneeded(
   proxy: ProxyUnderTest,
   differences: readonly KnownDifference[],
@@ -53,7 +67,10 @@ export function unneeded(
 ): string[] {
   const needed = new Set(results.flatMap((result) => result.differences))
   return [...differences.entries()]
-    .filter(([index, entry]) => entry.modes.includes(proxy.mode) && !needed.has(index))
+    .filter(
+      ([, { modes, cases }]) => modes.includes(proxy.mode) && results.some(({ name }) => cases.test(name)),
+    )
+    .filter(([index]) => !needed.has(index))
     .map(([, entry]) => entry.reason)
 }
 

@@ -53,6 +53,8 @@ export interface KernelRun {
   readonly differences: readonly KnownDifference[]
   /** Cases under way at once; most of a case is waiting for silence. */
   readonly beds: number
+  /** No further case is started once it is aborted; those left over are rejected. */
+  readonly signal?: AbortSignal
 }
 
 const SCTP_REASON =
@@ -68,6 +70,7 @@ export function runCases(run: KernelRun): ReadonlyMap<string, Promise<CaseResult
     let bed: NodeBed | undefined
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       try {
+        run.signal?.throwIfAborted()
         bed ??= await NodeBed.create()
         next.settled.resolve(await runCase(run, next.given, bed))
       } catch (error) {

@@ -154,7 +154,7 @@ export class NodeBed {
   localIps(): readonly string[] {
     const links = [OUTSIDE, REMOTE, SINK, ...this.#allPodLinks()]
     const nodeIps = [...this.#installed.node].flatMap(
-      (line) => /^addr (\S+)\/\d+ dev eth0/.exec(line)?.[1] ?? [],
+      (line) => /^addr (\S+)\/\d+ (?:nodad )?dev eth0/.exec(line)?.[1] ?? [],
     )
     return ['127.0.0.1', '::1', ...links.flatMap((link) => nearIps(link.number)), ...new Set(nodeIps)]
   }
@@ -333,8 +333,11 @@ const NODE_SYSCTLS = {
   'net/ipv4/ip_forward': '1',
   'net/ipv6/conf/all/forwarding': '1',
   ...PLAIN_SYSCTLS,
+  // Every refusal must be told at once: no limit per client, and no kind of message that the global limit counts.
   'net/ipv4/icmp_ratelimit': '0',
+  'net/ipv4/icmp_ratemask': '0',
   'net/ipv6/icmp/ratelimit': '0',
+  'net/ipv6/icmp/ratemask': '0',
 }
 
 const WORLD_SYSCTLS = {

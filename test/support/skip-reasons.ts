@@ -3,12 +3,24 @@
  * `KERNEL_TESTS=require` (or `require:nft,ipset` for some needs only) a missing capability fails the run instead.
  */
 import { spawnSync } from 'node:child_process'
+import { umlProblem } from '../../src/lab/uml/uml-machine.ts'
 
 export type Need =
-  'namespaces' | 'iptables-legacy' | 'iptables-nft' | 'nft' | 'ipset' | 'ipvs' | 'conntrack' | 'sctp' | 'ipv6'
+  | 'namespaces'
+  | 'iptables-legacy'
+  | 'iptables-nft'
+  | 'nft'
+  | 'ipset'
+  | 'ipvs'
+  | 'conntrack'
+  | 'sctp'
+  | 'ipv6'
+  | 'uml'
 
 /** What must succeed in a fresh network namespace, and what to do when it does not. */
-const PROBES: Readonly<Record<Need, { readonly command: readonly string[]; readonly remedy: string }>> = {
+const PROBES: Readonly<
+  Record<Exclude<Need, 'uml'>, { readonly command: readonly string[]; readonly remedy: string }>
+> = {
   namespaces: { command: ['true'], remedy: 'run as root on a kernel with network namespaces' },
   'iptables-legacy': {
     command: ['iptables-legacy', '-t', 'nat', '-L', '-n'],
@@ -91,6 +103,7 @@ function reasonOf(need: Need): string | undefined {
 }
 
 function ask(need: Need): string | undefined {
+  if (need === 'uml') return umlProblem()
   const { command, remedy } = PROBES[need]
   const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' }
   const result = spawnSync('unshare', ['--net', '--', ...command], { encoding: 'utf8', env })
