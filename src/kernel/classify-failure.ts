@@ -174,8 +174,14 @@ function firstSentence(stderr: string): string {
   return first.endsWith(':') ? `${first} ${second}` : first
 }
 
+/** Each tool has its own words for it; they stand at the beginning of a line, where no quotation can be. */
 function blamedLine(stderr: string): number | undefined {
-  const found = /^(?:.*: )?(?:Error occurred at line: |line |Command failed -:)(\d+)\b/m.exec(stderr)
+  const found =
+    /^Error occurred at line: (\d+)/m.exec(stderr) ??
+    /^line (\d+): /m.exec(stderr) ??
+    /^[a-z0-9-]+: line (\d+) failed/m.exec(stderr) ??
+    /^ipset v[\d.]+: Error in line (\d+):/m.exec(stderr) ??
+    /^Command failed -:(\d+)/m.exec(stderr)
   return found?.[1] === undefined ? undefined : Number(found[1])
 }
 
