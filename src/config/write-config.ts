@@ -55,3 +55,14 @@ function setAt(tree: Tree, path: readonly string[], value: unknown): void {
   if (rest.length === 0) tree[key] = value
   else setAt((tree[key] ??= {}) as Tree, rest, value)
 }
+
+/** Every flag with its value in force, as text, for /flagz. URLs carry no credentials: they are refused there. */
+export function flagValues(values: SettingValues): Readonly<Record<string, string>> {
+  const flags: Record<string, string> = {}
+  for (const [name, row] of SETTING_ROWS) {
+    if (row.flag === undefined) continue
+    const value = row.type.encode(values[name])
+    flags[row.flag] = typeof value === 'string' ? value : JSON.stringify(value ?? '')
+  }
+  return flags
+}
