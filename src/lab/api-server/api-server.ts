@@ -11,7 +11,9 @@ import { type NodePortRange } from './allocation.ts'
 import { type ApiObject, timestamp } from './api-object.ts'
 import { createServingCertificate, type ServingCertificate } from './certificates.ts'
 import { type ClientCounts, ClientStats } from './client-stats.ts'
+import { DeploymentController } from './deployment-controller.ts'
 import { discoveryDocument } from './discovery.ts'
+import { EndpointSliceController } from './endpoint-slice-controller.ts'
 import { type Exchange } from './exchange.ts'
 import { Faults } from './faults.ts'
 import { renderKubeconfig } from './kubeconfig.ts'
@@ -45,6 +47,8 @@ export interface ApiServerOptions {
   readonly serviceCidrs?: readonly string[]
   /** 30000–32767 by default. */
   readonly nodePortRange?: NodePortRange
+  /** Run the EndpointSlice and Deployment controllers; on by default, except for raw objects. */
+  readonly controllers?: boolean
   /** Pods keep existing for their grace period, until a kubelet removes them. */
   readonly gracefulPods?: boolean
   /** Offer `sendInitialEvents` (on by default); off is how servers before 1.32 answer. */
@@ -85,6 +89,7 @@ export class ApiServer {
   readonly #listener: Listener
   readonly #certificate: ServingCertificate | undefined
   readonly #clock: Clock
+  readonly #controllers: readonly (EndpointSliceController | DeploymentController)[]
   #running = new AbortController()
 
   constructor(options: ApiServerOptions = {}) {
@@ -124,6 +129,7 @@ export class ApiServer {
     this.faults = new Faults(targets)
     const router = this.#createRouter(pages)
     this.#createFirstObjects()
+    this.#controllers = this.#startControllers()
   }
 
   async start(): Promise<void> {
@@ -167,6 +173,11 @@ export class ApiServer {
     for (const object of objects) this.registry.load(definitionOf(object), object)
   }
 
+  /** Lets the controllers do at once what they would do at the end of the tick. */
+  settle(): void {
+    for (const controller of this.#controllers) controller.settle()
+  }
+
   create(object: ApiObject): ApiObject {
     return this.registry.create(definitionOf(object), object).object
   }
@@ -185,6 +196,15 @@ export class ApiServer {
 
   delete(definition: ResourceDefinition, name: string, namespace?: string): void {
     this.registry.delete({ definition, name, namespace })
+  }
+
+  #startControllers(): readonly (EndpointSliceController | DeploymentController)[] {
+    if (!(this.#options.controllers ?? !this.#raw)) return []
+    const { store, registry } = this
+    const parts = { store, registry, clock: this.#clock, log: this.#options.log ?? silentLogger }
+    const controllers = [new DeploymentController(parts), new EndpointSliceController(parts)]
+    for (const controller of controllers) controller.start()
+    return controllers
   }
 
   #createRouter(pages: ListPages): RequestRouter {
