@@ -15,6 +15,8 @@ import { failedStatus, imagesOf, preStopSeconds, runningStatus } from './pod-sta
 /** kubelet looks for dead containers once a second; so long nobody knows that a killed pod is gone. */
 const NOTICE_DEATH_MS = 1000
 const PODS_PER_NODE = 250
+/** A server that was told to stop fails its readiness probe first and serves on for so long. */
+const LAST_WORDS_MS = 600
 
 export interface KubeletOptions {
   readonly api: ApiServer
@@ -72,7 +74,7 @@ export class Kubelet {
   #follow({ type, definition, entry }: StoreEvent): void {
     if (definition !== PODS) return
     const pod = entry.object
-    if (type === 'DELETED') this.#begin(this.#remove(pod, 0))
+    if (type === 'DELETED') this.#begin(this.#remove(pod))
     else if (pod.metadata.deletionTimestamp !== undefined) this.#begin(this.#terminate(pod))
     else if (type === 'ADDED') this.#added(pod)
   }
@@ -135,19 +137,30 @@ export class Kubelet {
     const running = this.#pods.get(keyOfPod(pod))
     if (running?.stopping === true) return
     if (running !== undefined) running.stopping = true
-    await this.#remove(pod, preStopSeconds(pod))
+    await this.#windDown(pod, running)
+    await this.#remove(pod)
     const ref = { definition: PODS, namespace: pod.metadata.namespace, name: pod.metadata.name }
     const uid = pod.metadata.uid
     if (this.#options.api.registry.find(ref)?.object.metadata.uid === uid)
       this.#options.api.registry.delete(ref, { gracePeriodSeconds: 0, uid })
   }
 
-  async #remove(pod: ApiObject, afterSeconds: number): Promise<void> {
+  /** What a well-behaved server does: sleeps its preStop, stops being ready, serves a moment longer. */
+  async #windDown(pod: ApiObject, running: RunningPod | undefined): Promise<void> {
+    const { clock } = this.#options
+    const seconds = preStopSeconds(pod)
+    if (running?.sandbox === undefined || seconds === 0) return
+    const { ip } = running.sandbox
+    await clock.sleep(seconds * 1000)
+    this.#update(pod, (current) => ({ ...current, status: failedStatus(ip, clock.now()) }), 'status')
+    await clock.sleep(LAST_WORDS_MS)
+  }
+
+  async #remove(pod: ApiObject): Promise<void> {
     const key = keyOfPod(pod)
     const running = this.#pods.get(key)
     if (running === undefined) return
     running.stopping = true
-    if (afterSeconds > 0) await this.#options.clock.sleep(afterSeconds * 1000)
     await running.sandbox?.stop()
     if (this.#pods.get(key) === running) this.#pods.delete(key)
   }

@@ -12,6 +12,7 @@ export interface LoadReport {
   readonly atMs: number
   /** Answered connections by the text that came back (the pod's name), with the time of the first of them. */
   readonly answered: Readonly<Record<string, { readonly count: number; readonly firstMs: number }>>
+  /** `atMs`: when the connection was begun. */
   readonly failed: readonly { readonly atMs: number; readonly why: string }[]
   /** Time of each answered connection, milliseconds, from the start of the connection to the whole answer. */
   readonly tookMs: readonly number[]
@@ -34,9 +35,10 @@ function main(args: readonly string[]): void {
   const timeoutMs = Number(timeout)
   let interval = emptyInterval()
 
-  const fail = (why: string): void => void interval.failed.push({ atMs: Date.now(), why })
   const connect = (): void => {
     const startedMs = performance.now()
+    const atMs = Date.now()
+    const fail = (why: string): void => void interval.failed.push({ atMs, why })
     let settled = false
     const settle = (outcome: () => void): void => {
       if (settled) return

@@ -10,6 +10,8 @@ const WIRE = 'wire'
 
 /** Settings of a machine that forwards for its pods, as every Kubernetes node has them. */
 const NODE_SETTINGS = {
+  // Refusals are ICMP errors, and Linux sends those sparingly; the clients here connect a hundred times a second.
+  'ipv4/icmp_ratemask': '0',
   'ipv4/ip_forward': '1',
   'ipv4/conf/all/rp_filter': '0',
   'ipv4/conf/default/rp_filter': '0',

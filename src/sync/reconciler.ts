@@ -109,7 +109,7 @@ export class Reconciler<O extends KernelObject> {
     const startedMs = clock.monotonic()
     const have = this.#believed ?? (await backend.observe(signal))
     total.observed ||= this.#believed === undefined
-    if (have.size === 0) await this.#firstNeeded(forwarding, { have, total, signal })
+    if (this.#believed === undefined) await this.#firstNeeded(forwarding, { have, total, signal })
     const want = await planInSlices(backend, forwarding, this.#applied)
     total.planMs += clock.monotonic() - startedMs
     await this.#write(diffState(want, this.#believed ?? have), { total, signal })
@@ -117,7 +117,10 @@ export class Reconciler<O extends KernelObject> {
     this.#applied = forwarding
   }
 
-  /** Cold start: what everything else on the node waits for is programmed before the rest is even planned. */
+  /**
+   * Cold start: what everything else on the node waits for is programmed before the rest is even planned. Only where
+   * nothing that exists would be changed or removed by it: then the kernel answers for nobody yet.
+   */
   async #firstNeeded(
     forwarding: Forwarding,
     context: WriteContext & { have: KernelState<O> },
@@ -128,7 +131,9 @@ export class Reconciler<O extends KernelObject> {
     if (later.length === 0 || later.length === forwarding.ports.size) return
     const first = without(forwarding, later)
     const want = this.#options.backend.plan(first)
-    await this.#write(diffState(want, context.have), context)
+    const changes = diffState(want, context.have)
+    if (changes.updated.length + changes.removed.length > 0) return
+    await this.#write(changes, context)
     this.#believed = want
     this.#applied = first
   }

@@ -14,6 +14,8 @@ export interface DemoResult {
   readonly connections: Readonly<Record<ClientKind, { readonly total: number; readonly failed: number }>>
   /** Failed connections by what was going on. */
   readonly failedByPhase: Readonly<Partial<Record<Phase, number>>>
+  /** By what the client was told, without those of `refusedAtZero`: `ECONNREFUSED`, `ECONNRESET`, `timeout`. */
+  readonly failedByReason: Readonly<Partial<Record<string, number>>>
   readonly refusedAtZero: number
   /** Pods that were replaced, killed or scaled away. */
   readonly restarts: number
@@ -42,7 +44,9 @@ export interface DemoFacts {
   readonly killKnownMs: number | undefined
 }
 
-export function demoResult(tally: Tally, facts: DemoFacts): DemoResult {
+export function demoResult(tally: Tally, given: DemoFacts): DemoResult {
+  const { mode, network, kernel, nodes, pods, restarts, firstAnswerMs, killKnownMs } = given
+  const facts = { mode, network, kernel, nodes, pods, restarts, firstAnswerMs }
   const atZero = tally.failures.filter(isExpectedAtZero)
   const spread = tally.propagationMs()
   const totals = tally.totals()
@@ -51,14 +55,15 @@ export function demoResult(tally: Tally, facts: DemoFacts): DemoResult {
     return { total: totals[client].total - apart, failed: totals[client].failed - apart }
   }
   const round = (ms: number | undefined): number | null => (ms === undefined ? null : Math.round(ms))
-  const { killKnownMs, ...shown } = facts
+  const unexpected = tally.failures.filter((failure) => !isExpectedAtZero(failure))
   const afterKill = tally
     .failedIn('kill')
     .filter(({ atMs }) => killKnownMs !== undefined && atMs > killKnownMs)
   return {
-    ...shown,
+    ...facts,
     connections: { pod: counted('pod'), node: counted('node'), outside: counted('outside') },
-    failedByPhase: countByPhase(tally.failures.filter((failure) => !isExpectedAtZero(failure))),
+    failedByPhase: countBy(unexpected, ({ phase }) => phase),
+    failedByReason: countBy(unexpected, ({ why }) => why),
     refusedAtZero: atZero.length,
     propagationMs: {
       p50: round(percentile(spread, 0.5)),
@@ -75,9 +80,12 @@ function isExpectedAtZero({ phase, why }: Failure): boolean {
   return (phase === 'scale-to-zero' || phase === 'scale-back') && why === 'ECONNREFUSED'
 }
 
-function countByPhase(failures: readonly Failure[]): Partial<Record<Phase, number>> {
-  const counts: Partial<Record<Phase, number>> = {}
-  for (const { phase } of failures) counts[phase] = (counts[phase] ?? 0) + 1
+function countBy<K extends string>(
+  failures: readonly Failure[],
+  key: (failure: Failure) => K,
+): Partial<Record<K, number>> {
+  const counts: Partial<Record<K, number>> = {}
+  for (const failure of failures) counts[key(failure)] = (counts[key(failure)] ?? 0) + 1
   return counts
 }
 

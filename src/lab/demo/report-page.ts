@@ -1,6 +1,7 @@
 /** One self-contained HTML page with the charts of a demo run. Chart.js is put into the page, so it opens anywhere. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { CLIENT_NAMES, type DemoResult, resultTable } from './demo-result.ts'
 import type { Tally } from './tally.ts'
 
@@ -33,9 +34,10 @@ export function reportPage(result: DemoResult, tally: Tally, milestones: readonl
     .replace('__DATA__', () => JSON.stringify(data).replaceAll('<', '\\u003c'))
 }
 
-/** The source of Chart.js (MIT). */
+/** The source of Chart.js (MIT) as one script; the package exports its modules only, so the file is taken beside them. */
 export function chartLibrary(): string {
-  return readFileSync(createRequire(import.meta.url).resolve('chart.js/dist/chart.umd.js'), 'utf8')
+  const module = createRequire(import.meta.url).resolve('chart.js')
+  return readFileSync(join(dirname(module), 'chart.umd.js'), 'utf8')
 }
 
 export function escapeHtml(text: string): string {

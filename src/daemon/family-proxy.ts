@@ -1,0 +1,142 @@
+/** Everything that one IP family needs to be proxied: decider, backend, pipeline, flows, health-check ports. */
+import type { BackendOptions } from '../backends/backend.ts'
+import type { Config } from '../config/config.ts'
+import { ForwardingDecider } from '../forwarding/decide-forwarding.ts'
+import { ServiceHealth } from '../health/service-health.ts'
+import { Conntrack } from '../kernel/conntrack.ts'
+import type { Exec } from '../kernel/exec.ts'
+import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
+import type { KernelObject } from '../netfilter/kernel-state.ts'
+import type { Cidr } from '../net/cidr.ts'
+import type { Family } from '../net/ip.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
+import { FlowReconciler } from '../sync/flow-reconciler.ts'
+import { createBackend } from './create-backend.ts'
+import { HealthChecks } from './health-checks.ts'
+import { localDetector } from './local-detector.ts'
+import type { ProxyObserver } from './proxy-observer.ts'
+
+export interface FamilyProxyOptions {
+  readonly family: Family
+  readonly config: Config
+  readonly nodeName: string
+  /** The Node's own pod networks; matter with detect-local mode NodeCIDR alone. */
+  readonly podCidrs: readonly Cidr[]
+  readonly snapshot: () => ClusterSnapshot | undefined
+  readonly isHealthy: () => boolean
+  readonly exec: Exec
+  readonly clock: Clock
+  readonly log: Logger
+  readonly observer: Required<ProxyObserver>
+}
+
+export class FamilyProxy {
+  readonly family: Family
+  readonly decider: ForwardingDecider
+  readonly pipeline: FamilyPipeline<KernelObject>
+  readonly #options: FamilyProxyOptions
+  readonly #flows: FlowReconciler
+  readonly #health: ServiceHealth
+  readonly #healthChecks = new HealthChecks()
+
+  private constructor(options: FamilyProxyOptions, parts: FamilyParts) {
+    this.#options = options
+    this.family = options.family
+    this.decider = parts.decider
+    this.pipeline = parts.pipeline(this)
+    this.#flows = parts.flows
+    this.#health = parts.health
+  }
+
+  /** Throws `KernelError` when the host lacks what the mode needs in this family. Writes nothing. */
+  static async create(options: FamilyProxyOptions): Promise<FamilyProxy> {
+    const { family, config, clock, observer, exec, nodeName, log, snapshot } = options
+    const wiring = { config, options: backendOptions(options), exec, log, nodeName }
+    const backend = await createBackend(wiring)
+    const decider = new ForwardingDecider(deciderOptions(options))
+    const shared = { family, clock, random: Math.random }
+    const pipeline = (self: FamilyProxy): FamilyPipeline<KernelObject> =>
+      new FamilyPipeline({
+        ...shared,
+        backend,
+        snapshot,
+        decide: (current) => decider.decide(current, clock.monotonic()),
+        maxPauseMs: config.sync.minSyncPeriodMs,
+        onSynced: (report) => self.#synced(report),
+        onFailure: observer.onSyncFailed,
+        onDrift: observer.onDrift,
+        onProbeFailure: (_family, error) => log.debug({ family, err: error }, 'Cannot look for drift'),
+        onRefusal: observer.onRefusal,
+      })
+    const flows = new FlowReconciler({
+      ...shared,
+      table: new Conntrack(exec),
+      onDeleted: (deleted, tookMs) => observer.onFlowsDeleted(family, deleted, tookMs),
+      onFailure: (error) => observer.onFlowsFailed(family, error),
+    })
+    const health = new ServiceHealth({ family, isProxyHealthy: options.isHealthy, clock, logger: log })
+    return new FamilyProxy(options, { decider, pipeline, flows, health })
+  }
+
+  /** Something may have changed. */
+  request(): void {
+    this.#options.observer.onQueued(this.family)
+    this.pipeline.request()
+  }
+
+  /** Runs until the signal is aborted; never rejects. What is in the kernel stays there. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.pipeline.start(signal), this.#flows.start(signal), this.#slowStart(signal)])
+    await this.#health.stop()
+  }
+
+  #synced(report: SyncReport): void {
+    this.#options.observer.onSynced(report)
+    this.#flows.consider(report.forwarding)
+    const snapshot = this.#options.snapshot()
+    if (snapshot === undefined) return
+    const { ports, localReady } = this.#healthChecks.state(snapshot, report.forwarding)
+    const { nodePorts } = report.forwarding.node
+    void this.#health.syncServices(ports, nodePorts.scope === 'all' ? 'all' : nodePorts.ips)
+    this.#health.syncEndpoints(localReady)
+  }
+
+  /** Weights of new endpoints grow without any change of the cluster. */
+  async #slowStart(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    while (!signal.aborted) {
+      await clock.sleep(1000, signal).catch(() => undefined)
+      const dueMs = this.decider.nextChangeMs()
+      if (dueMs !== undefined && dueMs <= clock.monotonic()) this.pipeline.request()
+    }
+  }
+}
+
+interface FamilyParts {
+  readonly decider: ForwardingDecider
+  readonly pipeline: (self: FamilyProxy) => FamilyPipeline<KernelObject>
+  readonly flows: FlowReconciler
+  readonly health: ServiceHealth
+}
+
+function backendOptions({ config, family, podCidrs }: FamilyProxyOptions): BackendOptions {
+  return {
+    family,
+    detector: localDetector(config.detectLocal, family, podCidrs),
+    masqueradeMark: (1 << config.masqueradeBit) >>> 0,
+    dropInvalid: !config.conntrack.tcpBeLiberal,
+  }
+}
+
+function deciderOptions({ config, family, podCidrs }: FamilyProxyOptions) {
+  return {
+    family,
+    hasDetector: localDetector(config.detectLocal, family, podCidrs) !== undefined,
+    masqueradeAll: config.masqueradeAll,
+    nodePortAddresses: config.nodePortAddresses,
+    localhostNodePorts: config.localhostNodePorts,
+    externalIpCidrs: config.allowExternalIps ? config.externalIpCidrs : [],
+  }
+}

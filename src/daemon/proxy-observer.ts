@@ -1,0 +1,38 @@
+/** What the proxy tells to those who watch it: metrics, health, events and the log. Every method may be left out. */
+import type { StaleFlow } from '../backends/stale-flows.ts'
+import type { Drift } from '../backends/backend.ts'
+import type { PortForwarding } from '../forwarding/forwarding.ts'
+import type { KernelError } from '../kernel/kernel-error.ts'
+import type { ResourceEvent } from '../model/resource-event.ts'
+import type { Family } from '../net/ip.ts'
+import type { SyncReport } from '../sync/family-pipeline.ts'
+
+export interface ProxyObserver {
+  /** An object arrived; called before anything is decided. */
+  onEvent?(event: ResourceEvent): void
+  onQueued?(family: Family): void
+  onSynced?(report: SyncReport): void
+  onSyncFailed?(family: Family, error: unknown, retryInMs: number): void
+  onDrift?(family: Family, drift: Drift): void
+  /** `error` undefined: the port is accepted again, or gone. */
+  onRefusal?(port: PortForwarding, error: KernelError | undefined): void
+  onFlowsDeleted?(family: Family, flows: readonly StaleFlow[], tookMs: number): void
+  onFlowsFailed?(family: Family, error: unknown): void
+}
+
+/** One observer that tells many. */
+export function tellAll(observers: readonly ProxyObserver[]): Required<ProxyObserver> {
+  return {
+    onEvent: (event) => observers.forEach((observer) => observer.onEvent?.(event)),
+    onQueued: (family) => observers.forEach((observer) => observer.onQueued?.(family)),
+    onSynced: (report) => observers.forEach((observer) => observer.onSynced?.(report)),
+    onSyncFailed: (family, error, retryInMs) =>
+      observers.forEach((observer) => observer.onSyncFailed?.(family, error, retryInMs)),
+    onDrift: (family, drift) => observers.forEach((observer) => observer.onDrift?.(family, drift)),
+    onRefusal: (port, error) => observers.forEach((observer) => observer.onRefusal?.(port, error)),
+    onFlowsDeleted: (family, flows, tookMs) =>
+      observers.forEach((observer) => observer.onFlowsDeleted?.(family, flows, tookMs)),
+    onFlowsFailed: (family, error) =>
+      observers.forEach((observer) => observer.onFlowsFailed?.(family, error)),
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The composition root of the daemon: builds everything from a `Config`, starts it, and ends when it is told to.
+ * Ending leaves the kernel as it is: Services go on without us.
+ */
+import { hostname } from 'node:os'
+import type { Config } from '../config/config.ts'
+import { checkOnNode } from '../config/check-on-node.ts'
+import { ConfigError } from '../config/config-error.ts'
+import { ProxyHealth } from '../health/proxy-health.ts'
+import type { Exec } from '../kernel/exec.ts'
+import { KernelError } from '../kernel/kernel-error.ts'
+import { readNodeAddresses } from '../kernel/node-addresses.ts'
+import { ClusterStore } from '../model/cluster-store.ts'
+import type { Cidr } from '../net/cidr.ts'
+import { type Family, familyOf, type Ip } from '../net/ip.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { ApiClient } from '../watch/api-client.ts'
+import { openCredentials } from '../watch/credentials.ts'
+import { ClusterFeed } from './cluster-feed.ts'
+import { FamilyProxy } from './family-proxy.ts'
+import { hostFamilies } from './host-families.ts'
+import { logObserver } from './log-observer.ts'
+import { type ProxyObserver, tellAll } from './proxy-observer.ts'
+import { startServers } from './servers.ts'
+
+/** How long detect-local mode NodeCIDR waits for the Node to be given its pod networks. */
+const POD_CIDRS_TIMEOUT_MS = 300_000
+
+export interface ProxyOptions {
+  readonly config: Config
+  readonly version: string
+  readonly exec: Exec
+  readonly clock: Clock
+  readonly log: Logger
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export class Proxy {
+  readonly nodeName: string
+  readonly health: ProxyHealth
+  readonly store: ClusterStore
+  readonly feed: ClusterFeed
+  readonly families: FamilyProxy[] = []
+  readonly #options: ProxyOptions
+  readonly #observers: ProxyObserver[] = []
+
+  /** Throws ConfigError for a configuration that cannot be used. Starts nothing. */
+  constructor(options: ProxyOptions) {
+    this.#options = options
+    const { config, clock, log, version, env } = options
+    this.nodeName = nodeNameOf(config)
+    const { kubeconfig, apiServers } = config.clientConnection
+    const credentials = openCredentials({ kubeconfig, servers: apiServers, clock, logger: log, env })
+    this.store = new ClusterStore({ nodeName: this.nodeName, primaryIps: byFamily(config.nodeIpOverride) })
+    this.store.setLocalIps(readNodeAddresses())
+    this.health = new ProxyHealth({ families: hostFamilies(), timeoutMs: 2 * config.sync.syncPeriodMs })
+    this.feed = new ClusterFeed({
+      client: new ApiClient({ credentials, clock, version }),
+      store: this.store,
+      nodeName: this.nodeName,
+      clock,
+      log,
+      onChange: () => this.#changed(),
+    })
+    this.#observers.push(logObserver(log), this.#healthObserver())
+  }
+
+  /** Another listener; to be added before `run`. */
+  observe(observer: ProxyObserver): void {
+    this.#observers.push(observer)
+  }
+
+  /** Resolves when the signal is aborted. Rejects with KernelError or ConfigError when it cannot work on this host. */
+  async run(signal: AbortSignal): Promise<void> {
+    const fault = new AbortController()
+    const all = AbortSignal.any([signal, fault.signal])
+    const servers = startServers(this, this.#options, all)
+    const feed = this.feed.run(all)
+    try {
+      await this.#createFamilies(all)
+      if (this.feed.inSync) this.#changed()
+      await Promise.all([feed, servers, ...this.families.map(async (family) => family.run(all))])
+    } finally {
+      fault.abort()
+      await Promise.allSettled([feed, servers])
+    }
+  }
+
+  async #createFamilies(signal: AbortSignal): Promise<void> {
+    const { config, exec, clock, log } = this.#options
+    const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
+    for (const family of hostFamilies()) {
+      const options = {
+        ...{ family, config, podCidrs, exec, clock, nodeName: this.nodeName },
+        log: log.child({ family }),
+        snapshot: () => this.feed.snapshot(),
+        isHealthy: () => this.health.isHealthy(clock.now()),
+        observer: tellAll(this.#observers),
+      }
+      await this.#createFamily(options)
+    }
+    this.#checkOnNode(podCidrs)
+  }
+
+  /** A family that the host's kernel or tools lack is left out and told; without any family we cannot work. */
+  async #createFamily(options: Parameters<typeof FamilyProxy.create>[0]): Promise<void> {
+    try {
+      this.families.push(await FamilyProxy.create(options))
+    } catch (error) {
+      const isPrimary = options.family === 'IPv4'
+      if (!(error instanceof KernelError) || isPrimary) throw error
+      options.log.warn({ err: error }, 'This IP family is left out')
+    }
+  }
+
+  #checkOnNode(podCidrs: readonly Cidr[]): void {
+    const remarks = checkOnNode(this.#options.config, {
+      families: this.families.map(({ family }) => family),
+      podCidrs,
+    })
+    for (const { level, text } of remarks) {
+      if (level === 'fatal') throw new ConfigError(text, { code: 'conflict', path: 'configuration' })
+      this.#options.log.warn({ text }, 'A setting may not do what is meant')
+    }
+  }
+
+  async #podCidrs(signal: AbortSignal): Promise<readonly Cidr[]> {
+    const { clock } = this.#options
+    const deadlineMs = clock.monotonic() + POD_CIDRS_TIMEOUT_MS
+    for (;;) {
+      const { podCidrs } = this.store.snapshot().node
+      if (podCidrs.length > 0) return podCidrs
+      if (clock.monotonic() > deadlineMs)
+        throw new ConfigError(
+          `Cannot recognise pods in mode NodeCIDR: Node "${this.nodeName}" has no spec.podCIDRs after 5 minutes; choose another --detect-local-mode or let the controller manager assign them`,
+          { code: 'conflict', path: 'detectLocalMode' },
+        )
+      await clock.sleep(100, signal)
+    }
+  }
+
+  #changed(): void {
+    this.health.setNodeEligible(this.store.snapshot().node.eligible)
+    for (const family of this.families) family.request()
+  }
+
+  #healthObserver(): ProxyObserver {
+    const { clock } = this.#options
+    return {
+      onQueued: (family) => this.health.queued(family, clock.now()),
+      onSynced: ({ family }) => this.health.updated(family, clock.now()),
+    }
+  }
+}
+
+function nodeNameOf(config: Config): string {
+  const name = (config.hostnameOverride ?? hostname()).trim().toLowerCase()
+  if (name !== '') return name
+  const message = 'Cannot tell the name of this node: the host name is empty; write --hostname-override'
+  throw new ConfigError(message, { code: 'invalid', path: 'hostnameOverride' })
+}
+
+function byFamily(ips: readonly Ip[]): Partial<Record<Family, Ip>> {
+  return Object.fromEntries(ips.map((ip) => [familyOf(ip), ip]))
+}
