@@ -11,16 +11,20 @@ import { type NodePortRange } from './allocation.ts'
 import { type ApiObject, timestamp } from './api-object.ts'
 import { createServingCertificate, type ServingCertificate } from './certificates.ts'
 import { type ClientCounts, ClientStats } from './client-stats.ts'
+import { identified, type RequestTarget } from './decode-request.ts'
 import { DeploymentController } from './deployment-controller.ts'
+import { coreEventOf } from './events-api.ts'
 import { discoveryDocument } from './discovery.ts'
 import { EndpointSliceController } from './endpoint-slice-controller.ts'
 import { type Exchange } from './exchange.ts'
 import { Faults } from './faults.ts'
+import { type Json } from './json.ts'
 import { renderKubeconfig } from './kubeconfig.ts'
 import { ListPages } from './list-pages.ts'
 import { Listener } from './listener.ts'
-import { refTo } from './object-ref.ts'
+import { type ObjectRef, refTo } from './object-ref.ts'
 import { openApiDocument } from './openapi.ts'
+import { applyPatch } from './patches.ts'
 import { Registry } from './registry.ts'
 import { RequestRouter } from './request-router.ts'
 import { ResourceHandler } from './resource-handler.ts'
@@ -76,6 +80,12 @@ function sendDocument(exchange: Exchange): boolean {
 }
 
 const DEFAULT_NODE_PORTS: NodePortRange = { from: 30000, to: 32767 }
+const MERGE_PATCH = 'application/merge-patch+json'
+
+function refPath(ref: ObjectRef): RequestTarget {
+  return { definition: ref.definition, namespace: ref.namespace, name: ref.name }
+}
+
 const FIRST_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system']
 
 export class ApiServer {
@@ -170,7 +180,10 @@ export class ApiServer {
   /** Puts many objects in at once, replacing what is there, without HTTP and without looking for their namespaces. */
   load(objects: Iterable<ApiObject>): void {
     this.store.beginBulk()
-    for (const object of objects) this.registry.load(definitionOf(object), object)
+    for (const object of objects) {
+      const definition = definitionOf(object)
+      this.registry.load(definition, definition.storedAs === undefined ? object : coreEventOf(object))
+    }
   }
 
   /** Lets the controllers do at once what they would do at the end of the tick. */
@@ -179,11 +192,21 @@ export class ApiServer {
   }
 
   create(object: ApiObject): ApiObject {
-    return this.registry.create(definitionOf(object), object).object
+    const definition = definitionOf(object)
+    const stored = definition.storedAs === undefined ? object : coreEventOf(object)
+    return this.registry.create(definition, stored).object
   }
 
   update(object: ApiObject, options: { subresource?: 'status' } = {}): ApiObject {
     return this.registry.update(refTo(definitionOf(object), object), object, options).object
+  }
+
+  /** Patches an object; a merge patch unless `mediaType` says otherwise. */
+  patch(ref: ObjectRef, patch: Json, mediaType: string = MERGE_PATCH): ApiObject {
+    const { definition } = ref
+    const change = (current: ApiObject): ApiObject =>
+      identified(refPath(ref), applyPatch(current, { definition, mediaType, patch }))
+    return this.registry.modify(ref, change).object
   }
 
   get(definition: ResourceDefinition, name: string, namespace?: string): ApiObject {

@@ -65,6 +65,63 @@ describe('ApiServer verbs', () => {
     expect(again.body.metadata.resourceVersion).toBe(body.metadata.resourceVersion)
   })
 
+  it('patches in process and over HTTP alike', async () => {
+    const server = await startServer()
+    server.create(configMap('a', { data: { x: '1' } }))
+    const ref = { definition: CONFIG_MAPS, namespace: 'default', name: 'a' }
+    expect(server.patch(ref, { data: { y: '2' } })).toMatchObject({ data: { x: '1', y: '2' } })
+    const type = 'application/merge-patch+json'
+    const options = { method: 'PATCH', body: { data: { x: null } }, type }
+    expect((await ask(server, `${CONFIG_MAPS_PATH}/a`, options)).body).toMatchObject({ data: { y: '2' } })
+    expect(server.get(CONFIG_MAPS, 'a', 'default')['data']).toEqual({ y: '2' })
+    expect(await ask(server, `${CONFIG_MAPS_PATH}/b`, options)).toMatchObject({ code: 404 })
+  })
+
+  it('serves an event of either API in the form of the other', async () => {
+    const server = await startServer()
+    const event = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { name: 'e', namespace: 'default' },
+      regarding: { kind: 'Node', name: 'n1' },
+      reportingController: 'fairlead',
+      note: 'hello',
+    }
+    const path = '/namespaces/default/events'
+    const posted = await ask(server, `/apis/events.k8s.io/v1${path}`, { method: 'POST', body: event })
+    expect(posted).toMatchObject({ code: 201, body: event })
+    const core = await ask(server, `/api/v1${path}/e`)
+    expect(core.body).toMatchObject({
+      apiVersion: 'v1',
+      involvedObject: { kind: 'Node', name: 'n1' },
+      reportingComponent: 'fairlead',
+      message: 'hello',
+    })
+    const newer = await ask(server, `/apis/events.k8s.io/v1${path}`)
+    expect(newer.body.items).toMatchObject([{ note: 'hello', regarding: { name: 'n1' } }])
+  })
+
+  it('keeps an object with finalizers until the last one has gone', async () => {
+    const server = await startServer()
+    const held = configMap('a')
+    server.create({ ...held, metadata: { ...held.metadata, finalizers: ['x'] } })
+    server.delete(CONFIG_MAPS, 'a', 'default')
+    const marked = server.get(CONFIG_MAPS, 'a', 'default')
+    expect(marked.metadata.deletionTimestamp).toBeDefined()
+    server.update({ ...marked, metadata: { ...marked.metadata, finalizers: [] } })
+    expect(server.list(CONFIG_MAPS)).toEqual([])
+  })
+
+  it('stores nothing for a dry run', async () => {
+    const server = await startServer()
+    const dryRun = await ask(server, `${CONFIG_MAPS_PATH}?dryRun=All`, {
+      method: 'POST',
+      body: configMap('a'),
+    })
+    expect(dryRun.code).toBe(201)
+    expect(server.list(CONFIG_MAPS)).toEqual([])
+  })
+
   it('refuses a second object of the same name with 409 AlreadyExists', async () => {
     const server = await startServer()
     server.create(configMap('a'))
