@@ -10,10 +10,9 @@ import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { blamedPort } from './blame.ts'
 import { SERVICES } from './names.ts'
-import { type BackendObject, ROUTE_LOCALNET, affinitySet } from './objects.ts'
+import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from './objects.ts'
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
-import type { AffinityStore } from './plan-pools.ts'
 import { IptablesPlanner } from './plan.ts'
 import { JumpProbe } from './jump-probe.ts'
 import { scriptFor } from './script.ts'
@@ -33,14 +32,14 @@ export async function createIptablesBackend(wiring: IptablesBackendOptions): Pro
   const programs = await findIptables(exec, options.family, wiring.variant)
   const iptables = new Iptables(exec, programs)
   await iptables.save('nat')
-  const store = (await hasIpset(exec)) ? 'ipset' : 'recent'
-  log.info({ family: options.family, variant: programs.variant, affinity: store }, 'Using iptables')
-  if (store === 'recent')
+  const sets = (await hasIpset(exec)) ? 'ipset' : 'none'
+  log.info({ family: options.family, variant: programs.variant, sets }, 'Using iptables')
+  if (sets === 'none')
     log.warn(
       { family: options.family },
       'Session affinity is limited to 100 clients per endpoint without ipset',
     )
-  return new IptablesBackend({ ...wiring, iptables, store })
+  return new IptablesBackend({ ...wiring, iptables, sets })
 }
 
 async function hasIpset(exec: Exec): Promise<boolean> {
@@ -57,7 +56,7 @@ export class IptablesBackend implements Backend<BackendObject> {
   readonly #options: BackendOptions
   readonly #exec: Exec
   readonly #iptables: Iptables
-  readonly #store: AffinityStore
+  readonly #sets: SetSupport
   readonly #clock: Clock
   readonly #planner: IptablesPlanner
   readonly #probe: JumpProbe
@@ -65,15 +64,13 @@ export class IptablesBackend implements Backend<BackendObject> {
   /** What the first chain of `nat` should be. */
   #servicesText: string | undefined
 
-  constructor(
-    wiring: IptablesBackendOptions & { readonly iptables: Iptables; readonly store: AffinityStore },
-  ) {
+  constructor(wiring: IptablesBackendOptions & { readonly iptables: Iptables; readonly sets: SetSupport }) {
     this.#options = wiring.options
     this.#exec = wiring.exec
     this.#iptables = wiring.iptables
-    this.#store = wiring.store
+    this.#sets = wiring.sets
     this.#clock = wiring.clock ?? systemClock
-    this.#planner = new IptablesPlanner(wiring.options, wiring.store)
+    this.#planner = new IptablesPlanner(wiring.options, wiring.sets)
     this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock })
   }
 
@@ -136,12 +133,10 @@ export class IptablesBackend implements Backend<BackendObject> {
   }
 
   async #observedSets(signal: AbortSignal) {
-    if (this.#store === 'recent') return []
+    if (this.#sets === 'none') return []
     const request = { file: 'ipset', args: ['list', '-name'], signal }
     const { stdout } = await runOrThrow(this.#exec, request, 'Cannot list sets')
-    const prefix = this.family === 'IPv4' ? 'FL-A4-' : 'FL-A6-'
-    const names = stdout.split('\n').filter((name) => name.startsWith(prefix))
-    return names.map((name) => affinitySet(name, this.family))
+    return stdout.split('\n').flatMap((name) => knownSet(name, this.family) ?? [])
   }
 
   async #observedSettings(signal: AbortSignal) {

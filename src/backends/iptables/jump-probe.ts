@@ -8,7 +8,7 @@
  * and not a proof; every ten seconds it is read in any case).
  */
 import type { Iptables } from '../../kernel/iptables.ts'
-import { IN_PLACE } from '../../netfilter/iptables/chain.ts'
+import { IN_PLACE, type Table } from '../../netfilter/iptables/chain.ts'
 import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Drift } from '../backend.ts'
@@ -21,9 +21,11 @@ const MIN_INTERVAL_MS = 700
 const CHEAP_MS = 15
 const ALWAYS_AFTER_MS = 10_000
 
-const CHAINS = {
-  nat: ['PREROUTING', 'OUTPUT', 'POSTROUTING', SERVICES],
-  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
+const FILTER_CHAINS = chainsOf('filter')
+const NAT_CHAINS = [...chainsOf('nat'), SERVICES]
+
+function chainsOf(table: Table): readonly string[] {
+  return [...new Set(JUMPS.filter((jump) => jump.table === table).map(({ chain }) => chain))]
 }
 
 export interface JumpProbeOptions {
@@ -52,7 +54,7 @@ export class JumpProbe {
     const nowMs = this.#clock.monotonic()
     if (servicesText === undefined || nowMs - this.#checkedAtMs < MIN_INTERVAL_MS) return undefined
     this.#checkedAtMs = nowMs
-    const filter = await this.#iptables.listChains('filter', CHAINS.filter, signal)
+    const filter = await this.#iptables.listChains('filter', FILTER_CHAINS, signal)
     const inFilter = driftIn(filter, 'filter', servicesText)
     if (inFilter !== undefined || !(await this.#natIsDue(nowMs))) return inFilter
     return this.#checkNat(servicesText, signal)
@@ -62,7 +64,7 @@ export class JumpProbe {
     // Taken before reading: a change in between is then noticed next time.
     const allocations = await this.#iptables.tableAllocations()
     const startedMs = this.#clock.monotonic()
-    const text = await this.#iptables.listChains('nat', CHAINS.nat, signal)
+    const text = await this.#iptables.listChains('nat', NAT_CHAINS, signal)
     const readAtMs = this.#clock.monotonic()
     const drift = driftIn(text, 'nat', servicesText)
     this.#nat = drift === undefined ? { costMs: readAtMs - startedMs, readAtMs, allocations } : undefined

@@ -19,6 +19,10 @@ export const MARTIAN_FIREWALL = 'KUBE-FIREWALL'
 /** kube-proxy's flush detector, one in each table. */
 export const KUBE_PROXY_CANARY = 'KUBE-PROXY-CANARY'
 
+/** Replies that connection tracking cannot translate back. */
+export const INVALID = 'FL-INVALID'
+/** Remembers where connections were translated to. */
+export const TRANSLATED = 'FL-TRANSLATED'
 export const UNANSWERED = 'FL-UNANSWERED'
 export const UNANSWERED_NODE_PORTS = 'FL-UNANSWERED-NODEPORTS'
 export const FIREWALL_NODE_PORTS = 'FL-FIREWALL-NODEPORTS'
@@ -32,23 +36,31 @@ const external = { comment: 'kubernetes externally-visible service portals', tar
 const firewall = { comment: 'kubernetes load balancer firewall', target: PROXY_FIREWALL }
 const healthChecks = { comment: 'kubernetes health check service ports', target: NODE_PORTS }
 const forwarding = { comment: 'kubernetes forwarding rules', target: FORWARD }
+const invalid = { comment: 'replies of services that cannot be translated back', target: INVALID }
+const translated = { comment: 'where services are translated to', target: TRANSLATED }
+const UNTRACKED = '-m conntrack --ctstate INVALID '
 const postrouting = { comment: 'kubernetes postrouting rules', target: POSTROUTING }
 
-/** Top down, as a node has them after kube-proxy's first start. */
+/** Top down, as a node has them after kube-proxy's first start; those to `FL-` chains are additions. */
 export const JUMPS: readonly SharedRule[] = [
   sharedRule('filter', 'INPUT', `-j ${MARTIAN_FIREWALL}`),
+  jump('filter', 'INPUT', UNTRACKED, invalid),
   jump('filter', 'INPUT', NEW, firewall),
   jump('filter', 'INPUT', '', healthChecks),
   jump('filter', 'INPUT', NEW, external),
+  jump('filter', 'FORWARD', UNTRACKED, invalid),
   jump('filter', 'FORWARD', NEW, firewall),
   jump('filter', 'FORWARD', '', forwarding),
   jump('filter', 'FORWARD', NEW, portals),
   jump('filter', 'FORWARD', NEW, external),
   sharedRule('filter', 'OUTPUT', `-j ${MARTIAN_FIREWALL}`),
+  jump('filter', 'OUTPUT', UNTRACKED, invalid),
   jump('filter', 'OUTPUT', NEW, firewall),
   jump('filter', 'OUTPUT', NEW, portals),
   jump('nat', 'PREROUTING', '', portals),
   jump('nat', 'OUTPUT', '', portals),
+  // Connections to an endpoint in the host's network end in INPUT, all others pass POSTROUTING.
+  jump('nat', 'INPUT', '-m conntrack --ctstate DNAT ', translated),
   jump('nat', 'POSTROUTING', '', postrouting),
 ]
 
@@ -97,7 +109,7 @@ export function hashedChain(kind: ChainKind, parts: readonly string[], suffix = 
 
 /** Sets share one name space over both families. At most 31 characters. */
 export function hashedSet(prefix: string, parts: readonly string[]): string {
-  return `${OUR_PREFIX}${prefix}-${hashOf(parts)}`
+  return `${prefix}${hashOf(parts)}`
 }
 
 /** `FL-S-172.30.16.0-20`: a branch of the dispatch tree, in words where they fit, else hashed. */

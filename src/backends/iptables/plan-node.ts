@@ -1,17 +1,18 @@
 /** The parts that do not belong to any Service: entry chains, jumps to them, and the roots of the dispatch trees. */
 import type { Forwarding, NodeForwarding } from '../../forwarding/forwarding.ts'
 import type { Family, Ip } from '../../net/ip.ts'
-import {
-  type Chain,
-  type IptablesObject,
-  type Table,
-  chain,
-  sharedChain,
-} from '../../netfilter/iptables/chain.ts'
+import { type Chain, type Table, chain, sharedChain } from '../../netfilter/iptables/chain.ts'
 import type { TreeNode } from '../../netfilter/iptables/dispatch-tree.ts'
 import { loopback, markMask, matchDestination, rule } from '../../netfilter/iptables/rule.ts'
 import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
+import {
+  type BackendObject,
+  ROUTE_LOCALNET,
+  type SetSupport,
+  translatedName,
+  translatedSet,
+} from './objects.ts'
 import { addressDigits, placeOf } from './places.ts'
 import type { TreeName } from './plan-frontends.ts'
 
@@ -80,20 +81,37 @@ export const TREES: Readonly<Record<TreeName, TreeShape>> = {
 export type Trees = Readonly<Record<TreeName, TreeNode>>
 
 /** Chains that are the same whatever the cluster holds, and the rules in chains of others. */
-export function planNode(node: NodeForwarding, options: BackendOptions): readonly IptablesObject[] {
+export function planNode(
+  node: NodeForwarding,
+  options: BackendOptions,
+  sets: SetSupport,
+): readonly BackendObject[] {
   const mark = markMask(options.masqueradeMark)
   const hex = mark.slice(0, mark.indexOf('/'))
   const unanswered = [`-j ${names.UNANSWERED}`]
-  const objects: IptablesObject[] = [
+  const scoped = options.dropInvalid && sets === 'ipset'
+  const objects: BackendObject[] = [
+    ...(scoped ? [translatedSet(options.family)] : []),
+    chain('filter', names.INVALID, {
+      label: 'lost replies',
+      rules: scoped ? invalidRules(node, options.family) : [],
+    }),
+    chain('nat', names.TRANSLATED, {
+      label: 'endpoints in use',
+      rules: scoped ? translatedRules(options.family) : [],
+    }),
     chain('nat', names.MARK_MASQUERADE, { label: 'masquerade later', rules: [`-j MARK --or-mark ${hex}`] }),
     chain('nat', names.POSTROUTING, { label: 'marked packets', rules: postroutingRules(mark, hex) }),
     chain('filter', names.SERVICES, { label: 'services without endpoints', rules: unanswered }),
     chain('filter', names.EXTERNAL_SERVICES, { label: 'services without endpoints', rules: unanswered }),
-    chain('filter', names.FORWARD, { label: 'service traffic', rules: forwardRules(mark, options) }),
+    chain('filter', names.FORWARD, {
+      label: 'service traffic',
+      rules: forwardRules(mark, options.dropInvalid && !scoped),
+    }),
     sharedChain('filter', names.MARTIAN_FIREWALL),
     ...names.JUMPS,
   ]
-  if (servesLocalhost(node, options.family)) objects.push(names.MARTIAN_GUARD)
+  if (servesLocalhost(node, options.family)) objects.push(names.MARTIAN_GUARD, ROUTE_LOCALNET)
   return objects
 }
 
@@ -103,12 +121,32 @@ export function servesLocalhost(node: NodeForwarding, family: Family): boolean {
 
 /** The mark is cleared before masquerading: it would travel on to an encapsulating packet, which is masqueraded too. */
 function postroutingRules(mark: string, hex: string): readonly string[] {
-  return [`-m mark ! --mark ${mark} -j RETURN`, `-j MARK --xor-mark ${hex}`, '-j MASQUERADE --random-fully']
+  return [
+    `-m conntrack --ctstate DNAT -j ${names.TRANSLATED}`,
+    `-m mark ! --mark ${mark} -j RETURN`,
+    `-j MARK --xor-mark ${hex}`,
+    '-j MASQUERADE --random-fully',
+  ]
 }
 
-function forwardRules(mark: string, options: BackendOptions): readonly string[] {
+/**
+ * A reply that connection tracking calls INVALID is not translated back: it would reach the client from an address that
+ * it never spoke to, and be answered by a reset. Such a packet belongs to no connection any more, so it is known only
+ * by where it comes from; what else is INVALID (asymmetric routes, direct server return) is none of our business.
+ */
+function invalidRules(node: NodeForwarding, family: Family): readonly string[] {
+  const toServices = node.serviceCidrs.map((cidr) => `-d ${cidr} -j DROP`)
+  return [`-m set --match-set ${translatedName(family)} src,src -j DROP`, ...toServices]
+}
+
+function translatedRules(family: Family): readonly string[] {
+  return [`-j SET --add-set ${translatedName(family)} dst,dst --exist`]
+}
+
+/** `dropsInvalid`: all of them, as kube-proxy does, where there are no sets to tell them apart. */
+function forwardRules(mark: string, dropsInvalid: boolean): readonly string[] {
   const accepts = [`-m mark --mark ${mark} -j ACCEPT`, '-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT']
-  return options.dropInvalid ? ['-m conntrack --ctstate INVALID -j DROP', ...accepts] : accepts
+  return dropsInvalid ? ['-m conntrack --ctstate INVALID -j DROP', ...accepts] : accepts
 }
 
 /** The chain that packets enter a tree by. */

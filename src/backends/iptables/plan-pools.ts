@@ -10,12 +10,10 @@ import { hostPort } from '../../net/ip.ts'
 import { type Chain, chain } from '../../netfilter/iptables/chain.ts'
 import { dnat, matchRandom, matchSource, rule } from '../../netfilter/iptables/rule.ts'
 import { MARK_MASQUERADE, hashedChain, hashedSet } from './names.ts'
+import { type SetSupport, affinityPrefix } from './objects.ts'
 import { type RouteContext, originsOf, poolMark, usableRoute } from './plan-routes.ts'
 import { type PoolUse, poolChainName, poolKind } from './pools.ts'
 import { SLOTS, bucketOf, sharesOf } from './spread.ts'
-
-/** How a kernel remembers which endpoint a client was given. */
-export type AffinityStore = 'ipset' | 'recent'
 
 /** More endpoints than this are chosen in two steps, so that no connection looks at a thousand rules. */
 const LINEAR_LIMIT = 16
@@ -30,10 +28,10 @@ export function affinitySets(context: RouteContext): readonly string[] {
   return [...new Set(names)].sort()
 }
 
-export function planPools(context: RouteContext, store: AffinityStore): readonly Chain[] {
+export function planPools(context: RouteContext, sets: SetSupport): readonly Chain[] {
   const chains = new Map<string, Chain>()
   for (const use of poolUses(context)) {
-    for (const planned of planPool({ ...context, use, store })) chains.set(planned.key, planned)
+    for (const planned of planPool({ ...context, use, sets })) chains.set(planned.key, planned)
   }
   return [...chains.values()]
 }
@@ -53,7 +51,7 @@ function poolUses({ port, detector }: RouteContext): readonly PoolUse[] {
 
 interface PoolContext extends RouteContext {
   readonly use: PoolUse
-  readonly store: AffinityStore
+  readonly sets: SetSupport
 }
 
 /** One thing that a packet can be sent to, with its share. */
@@ -156,9 +154,9 @@ function endpointChain(context: PoolContext, target: Target): Chain | undefined 
   const rules: string[] = []
   if (target.local) rules.push(rule(matchSource(hostCidr(target.ip)), `-j ${MARK_MASQUERADE}`))
   const dnats = dnatRule(context, target)
-  const { port, store } = context
+  const { port, sets } = context
   if (port.affinitySeconds === undefined) rules.push(dnats)
-  else if (store === 'recent') rules.push(`-m recent --set --name ${setName(port, target)} ${dnats}`)
+  else if (sets === 'none') rules.push(`-m recent --set --name ${setName(port, target)} ${dnats}`)
   else {
     const add = `--add-set ${setName(port, target)} src --exist --timeout ${port.affinitySeconds}`
     rules.push(`-j SET ${add}`, dnats)
@@ -168,17 +166,17 @@ function endpointChain(context: PoolContext, target: Target): Chain | undefined 
 
 /** A client that the endpoint has seen within the timeout goes there again. */
 function stickyRule(context: PoolContext, target: Target): string | undefined {
-  const { port, store } = context
+  const { port, sets } = context
   const name = endpointChainName(context, target)
   if (port.affinitySeconds === undefined || name === undefined) return undefined
   const list = setName(port, target)
-  if (store === 'ipset') return `-m set --match-set ${list} src -g ${name}`
+  if (sets === 'ipset') return `-m set --match-set ${list} src -g ${name}`
   return `-m recent --rcheck --seconds ${port.affinitySeconds} --reap --name ${list} -g ${name}`
 }
 
 /** Of one endpoint of one service port, whichever pool it is reached by: that is what affinity remembers. */
 function setName(port: PortForwarding, target: Target): string {
-  return hashedSet(port.family === 'IPv4' ? 'A4' : 'A6', [port.key, endpointText(target)])
+  return hashedSet(affinityPrefix(port.family), [port.key, endpointText(target)])
 }
 
 export function endpointText(target: Target): string {

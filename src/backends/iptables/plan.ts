@@ -21,17 +21,9 @@ import {
 import { type Fragment, type KernelState, emptyState, fragmentOf } from '../../netfilter/kernel-state.ts'
 import type { BackendOptions } from '../backend.ts'
 import { type Entries, type TreeName, planFrontends } from './plan-frontends.ts'
-import { type BackendObject, ROUTE_LOCALNET, affinitySet } from './objects.ts'
-import {
-  TREES,
-  type Trees,
-  chainOf,
-  planNode,
-  rootChain,
-  servesLocalhost,
-  treeNodeChain,
-} from './plan-node.ts'
-import { type AffinityStore, affinitySets, planPools } from './plan-pools.ts'
+import { type BackendObject, type SetSupport, affinitySet } from './objects.ts'
+import { TREES, type Trees, chainOf, planNode, rootChain, treeNodeChain } from './plan-node.ts'
+import { affinitySets, planPools } from './plan-pools.ts'
 
 type State = KernelState<BackendObject>
 type FragmentChange = readonly [string, Fragment<BackendObject> | undefined]
@@ -55,13 +47,13 @@ const BULK = 1000
 
 export class IptablesPlanner {
   readonly #options: BackendOptions
-  readonly #store: AffinityStore
+  readonly #sets: SetSupport
   readonly #plans = new WeakMap<PortForwarding, PortPlan>()
   #last: Planned = NOTHING
 
-  constructor(options: BackendOptions, store: AffinityStore) {
+  constructor(options: BackendOptions, sets: SetSupport) {
     this.#options = options
-    this.#store = store
+    this.#sets = sets
   }
 
   plan(forwarding: Forwarding): State {
@@ -97,8 +89,8 @@ export class IptablesPlanner {
     if (known !== undefined) return known
     const { entries, chains } = planFrontends(port, this.#options)
     const context = { port, detector: this.#options.detector }
-    const pools = planPools(context, this.#store)
-    const names = this.#store === 'ipset' ? affinitySets(context) : []
+    const pools = planPools(context, this.#sets)
+    const names = this.#sets === 'ipset' ? affinitySets(context) : []
     const sets = names.map((name) => affinitySet(name, port.family))
     const plan = { entries, fragment: fragmentOf<BackendObject>([...pools, ...chains, ...sets]) }
     this.#plans.set(port, plan)
@@ -110,8 +102,7 @@ export class IptablesPlanner {
     const { trees, forwarding } = next
     const nodeChanged = last.forwarding?.node !== forwarding.node
     if (nodeChanged) {
-      const settings = servesLocalhost(forwarding.node, forwarding.family) ? [ROUTE_LOCALNET] : []
-      const fragment = fragmentOf<BackendObject>([...planNode(forwarding.node, this.#options), ...settings])
+      const fragment = fragmentOf(planNode(forwarding.node, this.#options, this.#sets))
       yield ['node', keptIfEqual(last.state.get('node'), fragment)] as FragmentChange
     }
     for (const name of TREE_NAMES) {

@@ -30,20 +30,15 @@ interface TableChanges {
  * martian guard closes.
  */
 export function scriptFor(changes: Changes<BackendObject>, restore: string): KernelScript {
-  const ofKind = (objects: readonly BackendObject[]) =>
-    objects.filter((object) => object.kind === 'affinity-set')
-  const created = ofKind(changes.created).map(({ name, text }) => {
-    const family = text === 'IPv4' ? 'inet' : 'inet6'
-    // Each entry is added with the timeout of its Service; the default here only makes entries have one at all.
-    return `create ${name} hash:ip family ${family} hashsize 64 maxelem 1048576 timeout 10800\n`
-  })
-  const removed = ofKind(changes.removed).map(({ name }) => `destroy ${name}\n`)
+  const sets = (objects: readonly BackendObject[]) => objects.filter((object) => object.kind === 'set')
+  const created = sets(changes.created).map(({ name, text }) => `create ${name} ${text}\n`)
+  const removed = sets(changes.removed).map(({ name }) => `destroy ${name}\n`)
   const rules = restoreText(changes)
   const settings = changes.created.filter((object) => object.kind === 'sysctl')
   const ipset = (lines: readonly string[], purpose: string): ScriptStep[] =>
     lines.length === 0 ? [] : [{ file: 'ipset', args: ['-exist', 'restore'], stdin: lines.join(''), purpose }]
   return [
-    ...ipset(created, 'make sets for session affinity'),
+    ...ipset(created, 'make sets'),
     ...(rules === ''
       ? []
       : [{ file: restore, args: ['-w', '5', '--noflush'], stdin: rules, purpose: 'write rules' }]),
@@ -59,7 +54,7 @@ export function scriptFor(changes: Changes<BackendObject>, restore: string): Ker
           ]
         : [],
     ),
-    ...ipset(removed, 'remove sets of session affinity'),
+    ...ipset(removed, 'remove sets'),
   ]
 }
 

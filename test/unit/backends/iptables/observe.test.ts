@@ -35,7 +35,7 @@ function afterScript(script: string): string {
 }
 
 test('observedObjects() finds everything that a plan wrote, with equal texts', () => {
-  const state = new IptablesPlanner(iptablesOptions('IPv4'), 'recent').plan(wholeCluster('IPv4'))
+  const state = new IptablesPlanner(iptablesOptions('IPv4'), 'none').plan(wholeCluster('IPv4'))
   const text = afterScript(restoreText(diffState(state, emptyState())))
   const seen = new Map(
     observedObjects(text, { expectsGuard: true }).map((object) => [object.key, object.text]),
@@ -113,11 +113,13 @@ test('observedJumps() finds every copy, as it is written, and leaves KUBE-FIREWA
 
 const NAT = [
   ':PREROUTING ACCEPT [0:0]',
+  ':INPUT ACCEPT [0:0]',
   ':OUTPUT ACCEPT [0:0]',
   ':POSTROUTING ACCEPT [0:0]',
   ':KUBE-SERVICES - [0:0]',
   `-A PREROUTING ${PORTALS}`,
   `-A OUTPUT ${PORTALS}`,
+  '-A INPUT -m conntrack --ctstate DNAT -m comment --comment "where services are translated to" -j FL-TRANSLATED',
   '-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
   '-A KUBE-SERVICES -m comment --comment "x #0123456789abcdef" -j RETURN',
 ]

@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import type { LocalDetector } from '../../../../src/backends/backend.ts'
 import { hashIn } from '../../../../src/backends/iptables/names.ts'
-import type { BackendObject } from '../../../../src/backends/iptables/objects.ts'
+import type { BackendObject, SetSupport } from '../../../../src/backends/iptables/objects.ts'
 import { IptablesPlanner } from '../../../../src/backends/iptables/plan.ts'
-import type { AffinityStore } from '../../../../src/backends/iptables/plan-pools.ts'
 import type { Forwarding, NodeForwarding } from '../../../../src/forwarding/forwarding.ts'
 import { type KernelState, diffState, isEmpty } from '../../../../src/netfilter/kernel-state.ts'
 import { parseCidr } from '../../../../src/net/cidr.ts'
@@ -29,14 +28,14 @@ import {
 
 interface PlanChoices {
   readonly detector?: LocalDetector | undefined
-  readonly store?: AffinityStore
+  readonly sets?: SetSupport
   readonly node?: Partial<NodeForwarding>
 }
 
 function plannerOf(forwarding: Pick<Forwarding, 'family'>, choices: PlanChoices = {}): IptablesPlanner {
   const options = iptablesOptions(forwarding.family)
   const detector = 'detector' in choices ? choices.detector : options.detector
-  return new IptablesPlanner({ ...options, detector }, choices.store ?? 'ipset')
+  return new IptablesPlanner({ ...options, detector }, choices.sets ?? 'ipset')
 }
 
 /** The rules of all chains of a table that are about Services, `chain: rule`, with short names for hashes. */
@@ -50,12 +49,14 @@ function rulesOf(
   const state = plannerOf(forwarding, choices).plan(forwarding)
   const names = new Map<string, string>()
   const short = (text: string) =>
-    text.replaceAll(/FL-([A-Z0-9]+)-[A-Z2-7]{16}/g, (name, kind: string) => {
-      if (!names.has(name))
-        names.set(name, `${kind}${[...names.keys()].filter((n) => n.startsWith(`FL-${kind}-`)).length + 1}`)
-      return names.get(name)!
-    })
-  const fixed = /^KUBE-(POSTROUTING|MARK-MASQ|FORWARD|EXTERNAL-SERVICES)$/
+    text
+      .replaceAll(/FL-A[46]-[A-Z2-7]{16}/g, 'SET')
+      .replaceAll(/FL-([A-Z0-9]+)-[A-Z2-7]{16}/g, (name, kind: string) => {
+        if (!names.has(name))
+          names.set(name, `${kind}${[...names.keys()].filter((n) => n.startsWith(`FL-${kind}-`)).length + 1}`)
+        return names.get(name)!
+      })
+  const fixed = /^KUBE-(POSTROUTING|MARK-MASQ|FORWARD|EXTERNAL-SERVICES)$|^FL-(INVALID|TRANSLATED)$/
   return objectsOf(state)
     .filter((object) => object.kind === 'chain')
     .filter(
@@ -237,15 +238,14 @@ test('plan() forwards a port range to the port that was dialled', () => {
 test('plan() looks for a client among the sets of the endpoints before it chooses', () => {
   const port = web().clusterIp('172.30.0.1').endpoints('10.0.0.1:80').affinity(600)
   const forwarding = aForwarding([port])
-  const sets = objectsOf(plannerOf(forwarding).plan(forwarding)).filter(
-    (object) => object.kind === 'affinity-set',
-  )
+  const keys = objectsOf(plannerOf(forwarding).plan(forwarding)).map(({ key }) => key)
+  const sets = keys.filter((key) => key.startsWith('set/FL-A4-'))
   expect(sets).toHaveLength(1)
   expect(rulesOf('nat', [port]).slice(1)).toEqual([
-    'E1: -j SET --add-set A41 src --exist --timeout 600',
+    'E1: -j SET --add-set SET src --exist --timeout 600',
     'E1: -p tcp -j DNAT --to-destination 10.0.0.1:80',
     'C1: ! -s 10.0.0.0/8 -j KUBE-MARK-MASQ',
-    'C1: -m set --match-set A41 src -g E1',
+    'C1: -m set --match-set SET src -g E1',
     'C1: -g E1',
   ])
 })
@@ -254,12 +254,12 @@ test('plan() remembers clients by xt_recent where there is no ipset', () => {
   const port = web().clusterIp('172.30.0.1').endpoints('10.0.0.1:80').affinity(600)
   const forwarding = aForwarding([port])
   expect(
-    objectsOf(plannerOf(forwarding, { store: 'recent' }).plan(forwarding)).map(({ kind }) => kind),
-  ).not.toContain('affinity-set')
-  expect(rulesOf('nat', [port], { store: 'recent' })).toEqual(
+    objectsOf(plannerOf(forwarding, { sets: 'none' }).plan(forwarding)).map(({ kind }) => kind),
+  ).not.toContain('set')
+  expect(rulesOf('nat', [port], { sets: 'none' })).toEqual(
     expect.arrayContaining([
-      'E1: -m recent --set --name A41 -p tcp -j DNAT --to-destination 10.0.0.1:80',
-      'C1: -m recent --rcheck --seconds 600 --reap --name A41 -g E1',
+      'E1: -m recent --set --name SET -p tcp -j DNAT --to-destination 10.0.0.1:80',
+      'C1: -m recent --rcheck --seconds 600 --reap --name SET -g E1',
     ]),
   )
 })

@@ -126,10 +126,11 @@ test('scriptFor() opens loopback after the guard is written', () => {
     'restore',
   )
   expect(script.map(({ file, args }) => [file, ...args].join(' '))).toEqual([
+    'ipset -exist restore',
     'restore -w 5 --noflush',
     'tee /proc/sys/net/ipv4/conf/all/route_localnet',
   ])
-  expect(script[0]!.stdin).toContain('block incoming localnet connections')
+  expect(script[1]!.stdin).toContain('block incoming localnet connections')
 })
 
 test('scriptFor() never removes the chain that kubelet shares, nor the setting', () => {
@@ -137,5 +138,5 @@ test('scriptFor() never removes the chain that kubelet shares, nor the setting',
   const script = scriptFor(diffState(emptyState(), plan(local)), 'restore')
   const text = script.map(({ stdin }) => stdin).join('')
   expect(text).not.toMatch(/-X KUBE-FIREWALL|:KUBE-FIREWALL/)
-  expect(script.map(({ file }) => file)).toEqual(['restore'])
+  expect(script.map(({ file }) => file)).toEqual(['restore', 'ipset'])
 })
