@@ -9,11 +9,11 @@ import { KernelError } from './kernel-error.ts'
 const TRIAL = '-t 198.51.100.0:20000'
 
 export class IpvsSchedulers {
-  readonly #control: Pick<IpvsControl, 'restore'>
+  readonly #control: Pick<IpvsControl, 'restore' | 'list'>
   readonly #available = new Set<string>()
   #context: SchedulerContext
 
-  constructor(control: Pick<IpvsControl, 'restore'>, defaultScheduler: string) {
+  constructor(control: Pick<IpvsControl, 'restore' | 'list'>, defaultScheduler: string) {
     this.#control = control
     this.#context = { defaultScheduler, unavailable: new Set() }
   }
@@ -31,10 +31,12 @@ export class IpvsSchedulers {
         remedy: `set --ipvs-scheduler to one of ${[...SCHEDULERS].join(', ')}`,
       })
     const name = moduleOf(defaultScheduler)
-    if (!(await this.#has(name, signal)))
-      throw unusable(`this kernel has no module ip_vs_${name}`, defaultScheduler, {
-        remedy: `install the module, or set --ipvs-scheduler to another one, such as "rr"`,
-      })
+    if (await this.#has(name, signal)) return
+    // A kernel without IPVS has no scheduler either; then this is what fails.
+    await this.#control.list(signal)
+    throw unusable(`this kernel has no module ip_vs_${name}`, defaultScheduler, {
+      remedy: `install the module, or set --ipvs-scheduler to another one, such as "rr"`,
+    })
   }
 
   /** The commands with the default scheduler in place of those that this kernel lacks. */
@@ -57,18 +59,16 @@ export class IpvsSchedulers {
     if (this.#available.has(name)) return true
     if (this.#context.unavailable.has(name)) return false
     const server = virtualServer(TRIAL, { scheduler: name, persistentSeconds: undefined })
+    const trial = `${renderCommand({ verb: 'add', server })}\n${renderCommand({ verb: 'delete', server })}\n`
     try {
-      await this.#control.restore(`${renderCommand({ verb: 'add', server })}\n`, signal)
+      await this.#control.restore(trial, signal)
     } catch (error) {
-      if (error instanceof KernelError && error.code === 'unsupported') return false
+      if (!(error instanceof KernelError)) throw error
+      if (error.code === 'unsupported') return false
       // A trial that was left behind, or another family's trial at this moment, says nothing about this scheduler.
-      if (!(error instanceof KernelError) || error.code !== 'already-exists') throw error
-      await this.#control.restore(`${renderCommand({ verb: 'edit', server })}\n`, signal)
+      if (error.code !== 'already-exists' && error.code !== 'missing-object') throw error
     }
     this.#available.add(name)
-    await this.#control
-      .restore(`${renderCommand({ verb: 'delete', server })}\n`, signal)
-      .catch(() => undefined)
     return true
   }
 }

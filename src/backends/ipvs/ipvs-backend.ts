@@ -114,10 +114,11 @@ export class IpvsBackend implements Backend<IpvsObject> {
 
   /** Kernel settings and the default scheduler; `createIpvsBackend` calls it. */
   async prepare(signal: AbortSignal): Promise<void> {
-    await this.#control.list(signal)
-    const sysctls = new Sysctls(this.#exec)
-    for (const [key, value] of wantedSysctls(this.#settings, release()))
-      if (await sysctls.ensure(key, value, signal)) this.#log.info({ key, value }, 'Changed a kernel setting')
+    // The first use of IPVS also makes the kernel load it, and with it its settings.
+    await this.#schedulers.requireDefault(signal)
+    const wanted = wantedSysctls(this.#settings, release())
+    const changed = await new Sysctls(this.#exec).ensureAll(wanted, signal)
+    if (changed.length > 0) this.#log.info({ family: this.family, keys: changed }, 'Changed kernel settings')
     const seconds = (ms: number) => Math.ceil(ms / 1000)
     const { tcpTimeoutMs, tcpFinTimeoutMs, udpTimeoutMs } = this.#settings
     const timeouts = {
@@ -126,8 +127,6 @@ export class IpvsBackend implements Backend<IpvsObject> {
       udpSeconds: seconds(udpTimeoutMs),
     }
     if (Object.values(timeouts).some((value) => value > 0)) await this.#control.setTimeouts(timeouts, signal)
-    await this.#schedulers.requireDefault(signal)
-    await this.#ipset.save(signal)
   }
 
   plan(forwarding: Forwarding): KernelState<IpvsObject> {
