@@ -111,16 +111,15 @@ export class AddressGuard {
     if (ip === undefined || kind === 'ClusterIP') return undefined
     const byRule = kind === 'ExternalIP' ? refusedByRule(ip, context.rules) : undefined
     if (byRule !== undefined) return { reason: byRule, owner: undefined }
-    const clusterOwner = this.#clusterIps.get(ip).find((key) => !belongsTo(key, port.service))
+    const clusterOwner = firstOf(this.#clusterIps.get(ip), (key) => !belongsTo(key, port.service))
     if (clusterOwner !== undefined) return { reason: 'cluster-ip', owner: clusterOwner }
-    const endpointOwner = this.#endpoints
-      .get(ip)
-      .find(
-        (key) =>
-          !belongsTo(key, port.service) &&
-          protocolOf(key) === port.protocol &&
-          (context.endpoints.get(key) ?? []).some((endpoint) => isAt(endpoint, frontend)),
-      )
+    const endpointOwner = firstOf(
+      this.#endpoints.get(ip),
+      (key) =>
+        !belongsTo(key, port.service) &&
+        protocolOf(key) === port.protocol &&
+        (context.endpoints.get(key) ?? []).some((endpoint) => isAt(endpoint, frontend)),
+    )
     return endpointOwner === undefined ? undefined : { reason: 'endpoint', owner: endpointOwner }
   }
 }
@@ -141,6 +140,14 @@ function refusedByRule(ip: Ip, rules: GuardRules): ConflictReason | undefined {
  */
 function isAt(endpoint: Endpoint, { ip, port, lastPort }: Frontend): boolean {
   return endpoint.ip === ip && endpoint.port >= port && endpoint.port <= (lastPort ?? port)
+}
+
+/** The first by text: which of several is named must not depend on who came first. */
+function firstOf(
+  keys: readonly ServicePortKey[],
+  isMeant: (key: ServicePortKey) => boolean,
+): ServicePortKey | undefined {
+  return keys.filter(isMeant).sort()[0]
 }
 
 function belongsTo(key: ServicePortKey, service: ServiceKey): boolean {

@@ -3,7 +3,8 @@ import { hostPort } from '../net/ip.ts'
 import type { PortForwarding, Frontend } from './forwarding.ts'
 
 /**
- * Why a frontend is left out. `taken`: an older Service has the address and port. `cluster-ip`: the address is the
+ * Why a frontend is left out. `taken`: an older Service, or of two equally old ones the
+ * first by name, has the address and port. `cluster-ip`: the address is the
  * ClusterIP of another Service. `endpoint`: address and port are an endpoint of another Service. `node-address`: an
  * external IP that is the node's own primary address. `not-allowed`: an external IP outside the allow-list.
  */
@@ -51,7 +52,7 @@ export function conflictOf(
 function explained(reason: ConflictReason, owner: ServicePortKey | undefined): string {
   switch (reason) {
     case 'taken':
-      return `the older service port ${owner ?? '?'} has it`
+      return `${owner ?? '?'}, which is older or comes first by name, has it`
     case 'cluster-ip':
       return `the address is the ClusterIP of ${owner ?? '?'}`
     case 'endpoint':

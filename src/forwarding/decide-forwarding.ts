@@ -180,10 +180,16 @@ export class ForwardingDecider {
 
   #conflictsOf(draft: PortForwarding, servicePort: ServicePort | undefined): readonly Conflict[] {
     const refused = this.#refused.get(draft.key) ?? []
-    const lost = [...this.#claims.lossesOf(draft.key)].map(([frontend, owner]) =>
-      conflictOf({ port: draft, uid: servicePort?.uid ?? '' }, frontend, { reason: 'taken', owner }),
-    )
-    return lost.length === 0 ? refused : [...refused, ...lost]
+    const losses = this.#claims.lossesOf(draft.key)
+    if (losses.size === 0) return refused
+    const uid = servicePort?.uid ?? ''
+    const lost = draft.frontends.flatMap((frontend) => {
+      const owner = losses.get(frontend)
+      return owner === undefined
+        ? []
+        : [conflictOf({ port: draft, uid }, frontend, { reason: 'taken', owner })]
+    })
+    return [...refused, ...lost]
   }
 
   #answer(ports: Forwarding['ports'], node: NodeForwarding): Forwarding {
