@@ -17,11 +17,11 @@ async function main(argv: readonly string[], signal: AbortSignal): Promise<numbe
       writeFileSync(command.path, command.text)
       return 0
     case 'init-only':
+      return (await import('./cli/prepare.ts')).initOnly(command.config, signal)
     case 'cleanup':
-      process.stderr.write(`fairlead: Cannot do this yet\n`)
-      return 1
+      return (await import('./cli/prepare.ts')).cleanup(command.config, signal)
     case 'run':
-      return (await import('./cli/run.ts')).runDaemon(command.config, command.notes, signal)
+      return (await import('./cli/run.ts')).runDaemon(command, argv, signal)
   }
 }
 

@@ -59,6 +59,11 @@ export interface Backend<O extends KernelObject> {
   blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined
   /** Cheap enough to be called several times a second; `undefined`: all is as we left it. */
   probe(signal: AbortSignal): Promise<Drift | undefined>
+  /**
+   * Work that comes with time alone, such as taking out servers that have drained; called about once a second, so it
+   * must be cheap. Resolves to whether it changed anything.
+   */
+  maintain?(signal: AbortSignal): Promise<boolean>
   /** Removes all that is ours, in this family, and nothing else; resolves to what was removed, a line each. */
   cleanup(signal: AbortSignal): Promise<readonly string[]>
 }

@@ -1,40 +1,129 @@
-/** The daemon as a command: from a valid configuration to an exit code. */
+/** The daemon as a command: from a valid configuration to an exit code, with a new one whenever the file changes. */
 import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import type { Config } from '../config/config.ts'
+import { watchConfig } from '../config/config-watch.ts'
+import type { SettingValues } from '../config/settings.ts'
+import { configTree, flagValues } from '../config/write-config.ts'
 import { Proxy } from '../daemon/proxy.ts'
+import { keepRaised, wantedSysctls } from '../kernel/conntrack-sysctls.ts'
 import { ProgramRunner } from '../kernel/program-runner.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { createLogger } from '../runtime/create-logger.ts'
-import type { Logger } from '../runtime/logger.ts'
+import { type AdjustableLogger, createLogger } from '../runtime/create-logger.ts'
 import { readVersion } from './version.ts'
+
+/** What the operator asked for. */
+export interface Wanted {
+  readonly config: Config
+  readonly values: SettingValues
+  readonly notes: readonly string[]
+}
 
 /** Resolves to 0 when `signal` ended it. Throws what made it impossible to go on. */
 export async function runDaemon(
-  config: Config,
-  notes: readonly string[],
+  wanted: Wanted,
+  argv: readonly string[],
   signal: AbortSignal,
 ): Promise<number> {
-  const { format, verbosity } = config.logging
-  const log = createLogger({ format, verbosity, write: (line) => process.stderr.write(line) })
-  const version = readVersion().number
-  for (const note of notes) log.info({ note }, 'About a setting')
-  setOomScore(config.oomScoreAdj, log)
-  const proxy = new Proxy({
-    config,
-    version,
-    exec: new ProgramRunner(),
-    clock: systemClock,
-    log,
-    env: process.env,
-  })
-  log.info({ version, mode: config.mode, node: proxy.nodeName, pid: process.pid }, 'Fairlead starts')
-  await proxy.run(signal)
+  const log = loggerOf(wanted.config)
+  const next = { wanted }
+  while (!signal.aborted) {
+    const reload = new AbortController()
+    const current = next.wanted
+    const following = followConfig(
+      argv,
+      { current, log, signal: AbortSignal.any([signal, reload.signal]) },
+      (changed) => {
+        next.wanted = changed
+        reload.abort()
+      },
+    )
+    await runOnce(current, log, AbortSignal.any([signal, reload.signal]))
+    reload.abort()
+    await following
+  }
   log.info({}, 'Fairlead ends; what is in the kernel stays there')
   return 0
 }
 
+async function runOnce(
+  { config, values, notes }: Wanted,
+  log: AdjustableLogger,
+  signal: AbortSignal,
+): Promise<void> {
+  const version = readVersion().number
+  for (const note of notes) log.info({ note }, 'About a setting')
+  setOomScore(config.oomScoreAdj, log)
+  const exec = new ProgramRunner()
+  const proxy = new Proxy({
+    ...{ config, version, exec, log },
+    clock: systemClock,
+    env: process.env,
+    document: configTree(values),
+    flags: flagValues(values),
+    setVerbosity: (level) => log.setVerbosity(level),
+  })
+  log.info({ version, mode: config.mode, node: proxy.nodeName, pid: process.pid }, 'Fairlead starts')
+  const ended = new AbortController()
+  const wanted = wantedSysctls(config.conntrack, cpus().length)
+  const raising = keepRaised(
+    { exec, clock: systemClock, logger: log, wanted },
+    AbortSignal.any([signal, ended.signal]),
+  )
+  // Being ended in the middle of a program is the one way in which this rejects.
+  const settings = raising.catch(() => [])
+  try {
+    await proxy.run(signal)
+  } finally {
+    ended.abort()
+    await settings
+  }
+}
+
+interface Following {
+  readonly current: Wanted
+  readonly log: AdjustableLogger
+  readonly signal: AbortSignal
+}
+
+/** Calls `apply` with the first usable change of the configuration file; an unusable one is told and left out. */
+async function followConfig(
+  argv: readonly string[],
+  { current, log, signal }: Following,
+  apply: (changed: Wanted) => void,
+): Promise<void> {
+  const { configFile: path } = current.config
+  if (path === undefined) return
+  for await (const change of watchConfig({
+    argv,
+    path,
+    values: current.values,
+    signal,
+    clock: systemClock,
+  })) {
+    if (change.type === 'refused') {
+      for (const { message } of change.errors)
+        log.error({ reason: message }, 'The changed configuration is refused; the one before it stays')
+      continue
+    }
+    const { live, restart } = change.changed
+    if (live.length + restart.length === 0) continue
+    log.info(
+      { settings: [...live, ...restart] },
+      'The configuration changed; starting over with it, the kernel keeps answering',
+    )
+    apply(change)
+    return
+  }
+}
+
+function loggerOf(config: Config): AdjustableLogger {
+  const { format, verbosity } = config.logging
+  return createLogger({ format, verbosity, write: (line) => process.stderr.write(line) })
+}
+
 /** Nothing depends on it; without the right to do it we say so once. */
-function setOomScore(score: number, log: Logger): void {
+function setOomScore(score: number, log: AdjustableLogger): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', String(score))
   } catch (error) {

@@ -19,6 +19,8 @@ export interface ClusterFeedOptions {
   readonly nodeName: string
   readonly clock: Clock
   readonly log: Logger
+  /** Every event, before the model has it. */
+  readonly onEvent: (event: ResourceEvent) => void
   /** Something changed and everything needed is in sync. Called often; must be cheap. */
   readonly onChange: (resource: ResourceKind | 'addresses') => void
 }
@@ -78,6 +80,7 @@ export class ClusterFeed {
   }
 
   #take(event: ResourceEvent): void {
+    this.#options.onEvent(event)
     this.#options.store.apply(event)
     if (event.type === 'listed' && !this.#inSync.has(event.resource)) {
       this.#inSync.add(event.resource)

@@ -1,5 +1,6 @@
 import type { Backend, BackendOptions } from '../backends/backend.ts'
 import { createIptablesBackend } from '../backends/iptables/iptables-backend.ts'
+import { createIpvsBackend } from '../backends/ipvs/ipvs-backend.ts'
 import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
@@ -16,14 +17,14 @@ export interface BackendWiring {
 
 /** The backend of the configured mode. Throws `KernelError` when the host lacks what it needs. */
 export async function createBackend(wiring: BackendWiring): Promise<Backend<KernelObject>> {
-  const { config, options, exec, log } = wiring
+  const { config, options, exec, log, nodeName } = wiring
+  const variant = config.iptablesVariant === 'auto' ? undefined : config.iptablesVariant
   switch (config.mode) {
-    case 'iptables': {
-      const variant = config.iptablesVariant === 'auto' ? undefined : config.iptablesVariant
+    case 'iptables':
       return createIptablesBackend({ options, exec, log, variant })
-    }
     case 'ipvs':
+      return createIpvsBackend({ options, exec, log, variant, nodeName, ipvs: config.ipvs })
     case 'nftables':
-      throw new Error(`Cannot run in ${config.mode} mode: this build has none`)
+      throw new Error('Cannot run in nftables mode: this build has none')
   }
 }

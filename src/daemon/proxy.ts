@@ -7,7 +7,11 @@ import type { Config } from '../config/config.ts'
 import { checkOnNode } from '../config/check-on-node.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { ProxyHealth } from '../health/proxy-health.ts'
+import type { BackendName } from '../backends/backend.ts'
+import { EventRecorder } from '../events/event-recorder.ts'
+import type { Conflict } from '../forwarding/conflict.ts'
 import type { Exec } from '../kernel/exec.ts'
+import { ProxyMetrics } from '../metrics/proxy-metrics.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import { readNodeAddresses } from '../kernel/node-addresses.ts'
 import { ClusterStore } from '../model/cluster-store.ts'
@@ -16,7 +20,10 @@ import { type Family, familyOf, type Ip } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { ApiClient } from '../watch/api-client.ts'
+import type { ApiObserver } from '../watch/transport.ts'
 import { openCredentials } from '../watch/credentials.ts'
+import { eventsObserver } from './events-observer.ts'
+import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed } from './cluster-feed.ts'
 import { FamilyProxy } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
@@ -34,6 +41,12 @@ export interface ProxyOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly env: Readonly<Record<string, string | undefined>>
+  /** The configuration in force, as a KubeProxyConfiguration, for /configz. */
+  readonly document: object
+  /** Flags with their values in force, for /flagz. */
+  readonly flags: Readonly<Record<string, string>>
+  /** Changes how much is logged while we run. */
+  readonly setVerbosity: (level: number) => void
 }
 
 export class Proxy {
@@ -41,6 +54,8 @@ export class Proxy {
   readonly health: ProxyHealth
   readonly store: ClusterStore
   readonly feed: ClusterFeed
+  readonly client: ApiClient
+  readonly metrics: ProxyMetrics
   readonly families: FamilyProxy[] = []
   readonly #options: ProxyOptions
   readonly #observers: ProxyObserver[] = []
@@ -55,20 +70,26 @@ export class Proxy {
     this.store = new ClusterStore({ nodeName: this.nodeName, primaryIps: byFamily(config.nodeIpOverride) })
     this.store.setLocalIps(readNodeAddresses())
     this.health = new ProxyHealth({ families: hostFamilies(), timeoutMs: 2 * config.sync.syncPeriodMs })
+    this.client = new ApiClient({ credentials, clock, version, observer: this.#apiObserver() })
     this.feed = new ClusterFeed({
-      client: new ApiClient({ credentials, clock, version }),
+      client: this.client,
       store: this.store,
       nodeName: this.nodeName,
       clock,
       log,
+      onEvent: (event) => this.#observer().onEvent(event),
       onChange: () => this.#changed(),
     })
-    this.#observers.push(logObserver(log), this.#healthObserver())
+    this.metrics = new ProxyMetrics({
+      mode: config.mode,
+      build: { version, platform: `${process.platform}/${process.arch}`, runtime: process.version },
+      featureGates: config.featureGates,
+    })
+    this.#observers.push(logObserver(log), this.#healthObserver(), metricsObserver(this.metrics, clock))
   }
 
-  /** Another listener; to be added before `run`. */
-  observe(observer: ProxyObserver): void {
-    this.#observers.push(observer)
+  get mode(): BackendName {
+    return this.#options.config.mode
   }
 
   /** Resolves when the signal is aborted. Rejects with KernelError or ConfigError when it cannot work on this host. */
@@ -76,6 +97,8 @@ export class Proxy {
     const fault = new AbortController()
     const all = AbortSignal.any([signal, fault.signal])
     const servers = startServers(this, this.#options, all)
+    this.metrics.start(all)
+    this.#observers.push(this.#eventsObserver(all))
     const feed = this.feed.run(all)
     try {
       await this.#createFamilies(all)
@@ -96,7 +119,7 @@ export class Proxy {
         log: log.child({ family }),
         snapshot: () => this.feed.snapshot(),
         isHealthy: () => this.health.isHealthy(clock.now()),
-        observer: tellAll(this.#observers),
+        observer: this.#observer(),
       }
       await this.#createFamily(options)
     }
@@ -143,6 +166,31 @@ export class Proxy {
   #changed(): void {
     this.health.setNodeEligible(this.store.snapshot().node.eligible)
     for (const family of this.families) family.request()
+  }
+
+  #observer(): Required<ProxyObserver> {
+    return tellAll(this.#observers)
+  }
+
+  #apiObserver(): ApiObserver {
+    return {
+      onRequest: (request) => this.metrics.recordApiRequest(request),
+      onBytes: (bytes) => this.metrics.recordApiBytes(bytes),
+    }
+  }
+
+  #eventsObserver(signal: AbortSignal): ProxyObserver {
+    const { clock } = this.#options
+    const recorder = new EventRecorder({
+      sender: this.client,
+      clock,
+      host: hostname(),
+      onOutcome: (outcome) => this.metrics.recordEvent(outcome),
+    })
+    const about = { kind: 'Node', name: this.nodeName } as const
+    recorder.record({ type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '', about }, signal)
+    const conflicts = (): readonly Conflict[] => this.families.flatMap(({ decider }) => decider.conflicts())
+    return eventsObserver({ recorder, nodeName: this.nodeName, conflicts, signal })
   }
 
   #healthObserver(): ProxyObserver {

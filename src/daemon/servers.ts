@@ -1,18 +1,53 @@
 /** The daemon's own HTTP servers; they answer from the start, before anything is in sync. */
+import type { RequestListener } from 'node:http'
+import type { ListenAddress } from '../config/config.ts'
 import { healthzHandler } from '../health/healthz-server.ts'
+import { metricsHandler } from '../metrics/metrics-server.ts'
 import { HttpListener } from '../runtime/http-listener.ts'
+import { refreshing, refreshMetrics } from './metrics-observer.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
 
 /** Resolves when the signal is aborted; rejects when a server cannot listen and that is to end the process. */
 export async function startServers(proxy: Proxy, options: ProxyOptions, signal: AbortSignal): Promise<void> {
   const { config, clock, log } = options
-  const hardFail = config.bindAddressHardFail
-  const listeners: Promise<void>[] = []
-  if (config.healthzBindAddress !== undefined) {
-    const handler = healthzHandler({ health: proxy.health, clock })
-    const on = config.healthzBindAddress
-    const listener = new HttpListener({ ...on, name: 'health server', handler, clock, logger: log, hardFail })
-    listeners.push(listener.run(signal))
+  const serve = (on: ListenAddress | undefined, name: string, handler: RequestListener): Promise<void> => {
+    if (on === undefined) return Promise.resolve()
+    const listener = new HttpListener({
+      ...on,
+      name,
+      handler,
+      clock,
+      logger: log,
+      hardFail: config.bindAddressHardFail,
+    })
+    return listener.run(signal)
   }
-  await Promise.all(listeners)
+  const health = healthzHandler({
+    health: proxy.health,
+    clock,
+    onAnswer: (path, status) => proxy.metrics.recordHealthAnswer(path, status),
+  })
+  await Promise.all([
+    serve(config.healthzBindAddress, 'health server', health),
+    serve(config.metricsBindAddress, 'metrics server', metricsServer(proxy, options)),
+  ])
+}
+
+function metricsServer(
+  proxy: Proxy,
+  { config, clock, version, document, flags, setVerbosity }: ProxyOptions,
+): RequestListener {
+  const handler = metricsHandler({
+    metrics: proxy.metrics,
+    clock,
+    version,
+    startedMs: clock.now() - process.uptime() * 1000,
+    mode: () => config.mode,
+    config: () => document,
+    flags: config.featureGates['ComponentFlagz'] === true ? () => flags : undefined,
+    statusz: config.featureGates['ComponentStatusz'] === true,
+    profiling: () => config.enableProfiling,
+    debug: { clock, setVerbosity },
+  })
+  return refreshing(handler, () => refreshMetrics(proxy.metrics, proxy))
 }

@@ -9,18 +9,31 @@ export interface LoggerOptions {
   readonly write: (line: string) => void
 }
 
-export function createLogger(options: LoggerOptions): Logger {
-  const level = options.verbosity >= 6 ? 'trace' : options.verbosity >= 2 ? 'debug' : 'info'
+/** A logger whose verbosity can be changed; children that exist already keep theirs. */
+export interface AdjustableLogger extends Logger {
+  setVerbosity(verbosity: number): void
+}
+
+export function createLogger(options: LoggerOptions): AdjustableLogger {
   const write = options.format === 'json' ? options.write : (line: string) => options.write(asText(line))
-  return pino(
+  const logger = pino(
     {
-      level,
+      level: levelOf(options.verbosity),
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
     { write },
   )
+  const setVerbosity = (verbosity: number): void => {
+    logger.level = levelOf(verbosity)
+  }
+  return Object.assign(logger, { setVerbosity })
+}
+
+function levelOf(verbosity: number): string {
+  if (verbosity >= 6) return 'trace'
+  return verbosity >= 2 ? 'debug' : 'info'
 }
 
 /** `2026-01-31T12:00:00.000Z INFO  Applied changes  family=IPv4 created=3`. */

@@ -5,7 +5,7 @@
 import type { Backend, Drift } from '../backends/backend.ts'
 import type { Forwarding } from '../forwarding/forwarding.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
-import type { KernelObject } from '../netfilter/kernel-state.ts'
+import type { KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { createBackoff } from './backoff.ts'
@@ -15,6 +15,8 @@ import { SyncLoop } from './sync-loop.ts'
 
 /** How often the backend is asked whether somebody else touched our objects: repairs begin within a second. */
 const PROBE_INTERVAL_MS = 400
+/** Backends that have work without any change of the decision (draining) are given a turn this often. */
+const MAINTAIN_INTERVAL_MS = 1000
 /** The kernel is read anew this often even when nothing points at drift. */
 const RESYNC_INTERVAL_MS = 3_600_000
 
@@ -79,6 +81,11 @@ export class FamilyPipeline<O extends KernelObject> {
     return this.#forwarding
   }
 
+  /** What we believe is in the kernel; `undefined` when we would have to look. */
+  get believed(): KernelState<O> | undefined {
+    return this.#reconciler.believed
+  }
+
   get refused(): ReadonlyMap<string, RefusedPort> {
     return this.#reconciler.refused
   }
@@ -106,7 +113,7 @@ export class FamilyPipeline<O extends KernelObject> {
       },
       signal,
     )
-    await Promise.all([this.#loop.start(signal), drift, this.#resync(signal)])
+    await Promise.all([this.#loop.start(signal), drift, this.#resync(signal), this.#maintain(signal)])
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -133,6 +140,17 @@ export class FamilyPipeline<O extends KernelObject> {
       })
     } finally {
       this.#running = false
+    }
+  }
+
+  async #maintain(signal: AbortSignal): Promise<void> {
+    const { backend, clock, family, onProbeFailure } = this.#options
+    if (backend.maintain === undefined) return
+    for (;;) {
+      await clock.sleep(MAINTAIN_INTERVAL_MS, signal).catch(() => undefined)
+      if (signal.aborted) return
+      if (this.#running || this.#forwarding === undefined) continue
+      await backend.maintain(signal).catch((error: unknown) => onProbeFailure(family, error))
     }
   }
 

@@ -1,0 +1,99 @@
+/** From what the proxy does to the numbers that monitoring reads. Costly numbers are computed when they are asked for. */
+import type { RequestListener } from 'node:http'
+import { KernelError } from '../kernel/kernel-error.ts'
+import type { Family } from '../net/ip.ts'
+import type { ProxyMetrics } from '../metrics/proxy-metrics.ts'
+import type { ResourceEvent } from '../model/resource-event.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { SyncReport } from '../sync/family-pipeline.ts'
+import { countObjects, countPolicies } from './object-counts.ts'
+import type { Proxy } from './proxy.ts'
+import type { ProxyObserver } from './proxy-observer.ts'
+import { TriggerTimes } from './trigger-times.ts'
+
+/** Set by the EndpointSlice controller: when the Pod or Service changed that made it write the slice. */
+export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObserver {
+  const queuedMs = new Map<Family, number>()
+  const triggers = new TriggerTimes(clock.now())
+  const pending = { services: 0, endpointSlices: 0 }
+  return {
+    onEvent: (event) => {
+      countEvent(event, pending, metrics)
+      triggers.note(event)
+    },
+    onQueued: (family) => {
+      if (!queuedMs.has(family)) queuedMs.set(family, clock.now())
+      metrics.recordQueued(family, clock.now())
+    },
+    onSynced: (report) => {
+      const { family } = report
+      const atMs = clock.now()
+      const since = queuedMs.get(family)
+      queuedMs.delete(family)
+      const queueToKernelMs = since === undefined ? undefined : atMs - since
+      metrics.recordSync({
+        ...factsOf(report),
+        atMs,
+        queueToKernelMs,
+        programmingMs: triggers.take(family, atMs),
+      })
+      pending.services = pending.endpointSlices = 0
+      metrics.setPending(pending)
+      if (report.repaired !== undefined) metrics.recordDriftRepair(family, report.repaired.tookMs)
+    },
+    onSyncFailed: (family, error) => {
+      const code = error instanceof KernelError ? error.code : 'fault'
+      metrics.recordSyncFailure({ family, code, durationMs: 0, observed: true })
+    },
+    onFlowsDeleted: (family, flows, durationMs) => {
+      const deleted: Record<string, number> = {}
+      for (const { flow } of flows) deleted[flow.protocol] = (deleted[flow.protocol] ?? 0) + 1
+      metrics.recordConntrack(family, { durationMs, deleted })
+    },
+  }
+}
+
+/** Brings the numbers up to date that are only looked at when somebody asks. */
+export function refreshMetrics(metrics: ProxyMetrics, proxy: Proxy): void {
+  for (const [resource, state] of proxy.feed.states()) metrics.setApiState(resource, state)
+  const rejected: Record<string, number> = { ServicePort: 0 }
+  for (const { kind } of proxy.store.rejections()) rejected[kind] = (rejected[kind] ?? 0) + 1
+  for (const { family, pipeline } of proxy.families) {
+    rejected['ServicePort'] = (rejected['ServicePort'] ?? 0) + pipeline.refused.size
+    if (pipeline.forwarding !== undefined)
+      metrics.setNoLocalEndpoints(family, countPolicies(pipeline.forwarding))
+    const { objects, rules } = countObjects(pipeline)
+    metrics.setObjects(family, objects)
+    for (const [table, total] of rules) metrics.setIptablesRules(family, table, { total, last: 0 })
+  }
+  metrics.setRefused(rejected)
+}
+
+/** Refreshes before each scrape, whoever serves it. */
+export function refreshing(handler: RequestListener, refresh: () => void): RequestListener {
+  return (request, response) => {
+    if (request.url?.startsWith('/metrics') === true) refresh()
+    handler(request, response)
+  }
+}
+
+function factsOf(report: SyncReport) {
+  const { family, observed, created, updated, removed, scriptBytes, totalMs } = report
+  return { family, observed, created, updated, removed, scriptBytes, durationMs: totalMs }
+}
+
+function countEvent(
+  event: ResourceEvent,
+  pending: { services: number; endpointSlices: number },
+  metrics: ProxyMetrics,
+): void {
+  const count = event.type === 'page' ? event.objects.length : event.type === 'listed' ? 0 : 1
+  if (event.resource === 'Service') {
+    pending.services += count
+    metrics.recordChanges({ services: count })
+  } else if (event.resource === 'EndpointSlice') {
+    pending.endpointSlices += count
+    metrics.recordChanges({ endpointSlices: count })
+  }
+  metrics.setPending(pending)
+}
