@@ -7,7 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ApiServer } from '../../src/lab/api-server/api-server.ts'
 import { refTo } from '../../src/lab/api-server/object-ref.ts'
-import { ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES } from '../../src/lab/api-server/resources.ts'
+import {
+  CONFIG_MAPS,
+  DEPLOYMENTS,
+  ENDPOINT_SLICES,
+  NAMESPACES,
+  PODS,
+  SERVICES,
+} from '../../src/lab/api-server/resources.ts'
 import { type StoreEvent } from '../../src/lab/api-server/store.ts'
 
 const isInstalled = spawnSync('kubectl', ['version', '--client']).status === 0
@@ -255,6 +262,37 @@ describeKubectl('kubectl', () => {
     expect(await must('get events')).toMatch(/Normal\s+Tested\s+service\/web\s+It works/)
     expect(await must('get events.events.k8s.io -o jsonpath={.items[0].note}')).toBe('It works')
     expect(await must('get events --field-selector involvedObject.name=other -o name')).toBe('')
+  })
+
+  it('creates what kubectl makes up itself and sends in protobuf', async () => {
+    await must('create namespace made-up')
+    await must('-n made-up create configmap settings --from-literal=key=value')
+    await must('-n made-up create service nodeport plain --tcp=80:8080 --node-port=32000')
+    await must('-n made-up create deployment run --image=web:1 --replicas=3 --port=8080 -- sleep 5')
+    expect(server.list(CONFIG_MAPS, 'made-up')).toMatchObject([{ data: { key: 'value' } }])
+    expect(server.list(SERVICES, 'made-up')).toMatchObject([
+      {
+        spec: {
+          type: 'NodePort',
+          ports: [{ port: 80, targetPort: 8080, nodePort: 32000 }],
+          selector: { app: 'plain' },
+        },
+      },
+    ])
+    expect(server.list(DEPLOYMENTS, 'made-up')).toMatchObject([
+      {
+        spec: {
+          replicas: 3,
+          selector: { matchLabels: { app: 'run' } },
+          template: {
+            spec: {
+              containers: [{ image: 'web:1', ports: [{ containerPort: 8080 }], command: ['sleep', '5'] }],
+            },
+          },
+        },
+      },
+    ])
+    await must('delete namespace made-up')
   })
 
   it('deletes a namespace with everything in it', async () => {

@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http'
 import { parse } from 'yaml'
 import { isObject, type Json, type JsonObject } from './json.ts'
+import { decodeProtobuf } from './protobuf.ts'
 import { ApiError, badRequest, unsupportedMediaType } from './status-errors.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -31,8 +32,9 @@ export async function readBody(request: IncomingMessage): Promise<RequestBody> {
 
 const JSON_TYPES: ReadonlySet<string> = new Set(['', 'application/json', 'application/yaml'])
 
-/** The object in a body. Throws 415 for other formats (protobuf among them) and 400 for what cannot be read. */
+/** The object in a body. Throws 415 for other formats and 400 for what cannot be read. */
 export function decodeObject(body: RequestBody): JsonObject {
+  if (body.mediaType === 'application/vnd.kubernetes.protobuf') return decodeProtobuf(body.bytes)
   if (!JSON_TYPES.has(body.mediaType)) throw unsupportedMediaType('application/json, application/yaml')
   const value = decodeValue(body)
   if (!isObject(value)) throw badRequest('the request body is not an object')
