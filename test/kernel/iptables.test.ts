@@ -80,6 +80,28 @@ async function isSettled<O extends KernelObject>(
   return isEmpty(diffState(backend.plan(forwarding), await backend.observe(signal)))
 }
 
+/**
+ * Listens, dials, makes the kernel forget the connection, and sends a reply on it: says whether it "arrived".
+ * Arguments: address and port to listen at, address and port to dial.
+ */
+const LATE_REPLY = `
+const net = require('node:net')
+const { spawnSync } = require('node:child_process')
+const [ip, port, dialIp, dialPort] = process.argv.slice(1)
+const end = (word) => { process.stdout.write(word); process.exit(0) }
+const server = net.createServer((socket) => {
+  spawnSync('conntrack', ['-F'])
+  socket.on('error', () => undefined)
+  socket.write('late')
+})
+server.listen(Number(port), ip, () => {
+  const client = net.connect(Number(dialPort), dialIp)
+  client.on('data', () => end('arrived'))
+  client.on('error', ({ code }) => end(code))
+  setTimeout(() => end('lost'), 500)
+})
+`
+
 const COMBINATIONS: readonly { variant: IptablesVariant; family: Family }[] = [
   { variant: 'legacy', family: 'IPv4' },
   { variant: 'legacy', family: 'IPv6' },
@@ -88,7 +110,7 @@ const COMBINATIONS: readonly { variant: IptablesVariant; family: Family }[] = [
 ]
 
 describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) => {
-  describeKernel('backend', ['namespaces', `iptables-${variant}`, 'ipset'], () => {
+  describeKernel('backend', ['namespaces', `iptables-${variant}`, 'ipset', 'conntrack'], () => {
     let bench: Bench
 
     beforeEach(async () => {
@@ -332,6 +354,34 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
       expect(await bench.ns.run('ipset', ['list', set])).toContain(`${client} timeout`)
       await bench.sync(backend, sticky(endpoint(family, 2)))
       expect(await bench.ns.run('ipset', ['list', '-name'])).not.toContain(set)
+    })
+
+    test('drops replies that cannot be translated back, and no other INVALID packets', async () => {
+      const host = family === 'IPv4' ? '192.0.2.1' : '2001:db8::1'
+      await bench.ns.run('ip', ['addr', 'add', `${host}/${family === 'IPv4' ? 32 : 128}`, 'dev', 'lo'])
+      await bench.ns.run('ip', [
+        'route',
+        'add',
+        `${serviceIp(family, 0)}/${family === 'IPv4' ? 16 : 48}`,
+        'dev',
+        'lo',
+      ])
+      const backend = await bench.backend()
+      const at = family === 'IPv4' ? host : `[${host}]`
+      const port = aPort('ns/web', { family }).clusterIp(serviceIp(family, 1)).endpoints(`${at}:8080*`)
+      await bench.sync(backend, aForwarding([port], {}, family))
+      // Then the middle of a connection that is not tracked is INVALID, as it is for a window that was missed.
+      await bench.ns.run('tee', ['/proc/sys/net/netfilter/nf_conntrack_tcp_loose'], '0')
+      const dropped = async () => {
+        const text = await bench.ns.run(`${bench.program}-save`, ['-c', '-t', 'filter'])
+        return Number(/\[(\d+):\d+\] -A FL-INVALID /.exec(text)?.[1])
+      }
+      const lateReply = (dial: string, dialPort: number) =>
+        bench.ns.run(process.execPath, ['-e', LATE_REPLY, host, '8080', dial, String(dialPort)])
+      expect(await lateReply(host, 8080)).toBe('arrived')
+      expect(await dropped()).toBe(0)
+      expect(await lateReply(serviceIp(family, 1), 80)).toBe('lost')
+      expect(await dropped()).toBeGreaterThan(0)
     })
 
     test('a refused rule is told with the Service that it belongs to', async () => {
