@@ -16,13 +16,10 @@ const RULES = `table ip t {
 const stubborn: ProxyUnderTest = {
   title: 'stubborn',
   mode: 'nftables',
-  reset: async (bed: NodeBed) => {
-    await bed.run('nft', ['flush', 'ruleset'])
-  },
   start: (bed: NodeBed) =>
     Promise.resolve({
       follow: async () => {
-        await bed.run('nft', ['-f', '-'], RULES)
+        await bed.run('nft', ['-f', '-'], `flush ruleset\n${RULES}`)
       },
       rules: () => bed.run('nft', ['list', 'ruleset']),
     }),

@@ -15,12 +15,19 @@ export interface BackendUnderTest {
   readonly title: string
   readonly mode: BackendName
   readonly needs: readonly Need[]
+  /** One instance serves case after case as long as its options fit, since a start takes a dozen programs. */
+  readonly isReused: boolean
   create(bed: NodeBed, options: BackendOptions): Promise<Backend<KernelObject>>
   /** Empties the kernel of the bed's node, whoever filled it. */
   reset(bed: NodeBed): Promise<void>
   /** Everything that decides about packets, both families, without what changes by itself. */
   rules(bed: NodeBed): Promise<string>
 }
+
+const EMPTY_LEGACY_TABLES = ['iptables', 'ip6tables'].map((program) => {
+  const tables = ['raw', 'mangle', 'nat', 'filter'].map((table) => `*${table}\\nCOMMIT\\n`).join('')
+  return `printf '${tables}' | ${program}-legacy-restore`
+})
 
 export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'ipvs'
 
@@ -30,19 +37,17 @@ export const BACKENDS: Readonly<Record<BackendKey, BackendUnderTest>> = {
   ipvs: ipvs(),
 }
 
-const EMPTY_TABLES = ['raw', 'mangle', 'nat', 'filter'].map((table) => `*${table}\nCOMMIT\n`).join('')
-
 function iptables(variant: IptablesVariant): BackendUnderTest {
   return {
     title: `iptables (${variant})`,
     mode: 'iptables',
+    isReused: false,
     needs: ['namespaces', `iptables-${variant}`, 'ipset', 'conntrack'],
     create: async (bed, options) =>
       createIptablesBackend({ options, exec: bed.exec, variant, log: silentLogger }),
     reset: async (bed) => {
-      if (variant === 'nft') await bed.run('nft', ['flush', 'ruleset'])
-      else await emptyLegacyTables(bed)
-      await bed.run('ipset', ['destroy'])
+      const rules = variant === 'nft' ? ['nft flush ruleset'] : EMPTY_LEGACY_TABLES
+      await inShell(bed, [...rules, 'ipset destroy'])
     },
     rules: async (bed) => {
       const programs = ['iptables', 'ip6tables'].map((program) => `${program}-${variant}-save`)
@@ -56,15 +61,14 @@ function ipvs(): BackendUnderTest {
   return {
     title: 'ipvs',
     mode: 'ipvs',
+    isReused: true,
     needs: ['namespaces', 'ipvs', 'iptables-legacy', 'ipset', 'conntrack'],
     create: async (bed, options) =>
       createIpvsBackend({ options, exec: bed.exec, variant: 'legacy', nodeName: 'node', log: silentLogger }),
     reset: async (bed) => {
-      await bed.run('ipvsadm', ['-C'])
-      await emptyLegacyTables(bed)
-      await bed.run('ipset', ['destroy'])
       // The device that holds the Services' addresses is there from the first sync on.
-      await bed.exec.run({ file: 'ip', args: ['link', 'del', 'kube-ipvs0'] })
+      const device = 'if ip link show kube-ipvs0 >/dev/null 2>&1; then ip link del kube-ipvs0; fi'
+      await inShell(bed, ['ipvsadm -C', ...EMPTY_LEGACY_TABLES, 'ipset destroy', device])
     },
     rules: async (bed) => {
       const commands = [
@@ -81,14 +85,18 @@ function ipvs(): BackendUnderTest {
   }
 }
 
-async function emptyLegacyTables(bed: NodeBed): Promise<void> {
-  const programs = ['iptables-legacy-restore', 'ip6tables-legacy-restore']
-  await Promise.all(programs.map((program) => bed.run(program, [], EMPTY_TABLES)))
+/** One process of the node's namespace for many commands: in user-mode-linux every start from here is dear. */
+async function inShell(bed: NodeBed, commands: readonly string[]): Promise<void> {
+  await bed.run('sh', ['-e'], commands.join('\n'))
 }
 
-/** Comments with the time and numbers of packets are no rules. */
+/** Comments with the time, numbers of packets, open connections and seeds of hashes are no rules. */
 function withoutCounters(text: string): string {
-  return text.replaceAll(/^#.*\n/gm, '').replaceAll(/ \[\d+:\d+\]/g, '')
+  return text
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/ \[\d+:\d+\]/g, '')
+    .replaceAll(/^add FL-TRANSLATED.*\n/gm, '')
+    .replaceAll(/ initval 0x\w+/g, '')
 }
 
 /** A backend with its loop's memory: what the daemon does after every change, without the waiting. */

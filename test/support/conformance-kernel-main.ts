@@ -19,8 +19,10 @@ const [, , name, file] = process.argv
 if (name === undefined || file === undefined || !(name in PROXIES))
   throw new Error(`Cannot run cases: usage is "<${Object.keys(PROXIES).join('|')}> <file with case names>"`)
 
-const wanted = new Set(readFileSync(file, 'utf8').split('\n'))
-const cases = loadKernelCases().filter((given) => wanted.has(given.name))
+const known = new Map(loadKernelCases().map((given) => [given.name, given]))
+const cases = readFileSync(file, 'utf8')
+  .split('\n')
+  .flatMap((wanted) => known.get(wanted) ?? [])
 const results = runCases({
   proxy: PROXIES[name as BackendKey],
   cases,

@@ -1,4 +1,5 @@
 /** A whole proxy in process: API objects → model → forwarding → backend → kernel of a bed. */
+import type { BackendOptions } from '../../src/backends/backend.ts'
 import { ForwardingDecider } from '../../src/forwarding/decide-forwarding.ts'
 import { ClusterStore } from '../../src/model/cluster-store.ts'
 import type { ResourceKind } from '../../src/model/resource-event.ts'
@@ -23,28 +24,34 @@ export const PROXIES = Object.fromEntries(
 
 function proxyOf(backend: BackendUnderTest): ProxyWithNeeds {
   const { title, mode, needs } = backend
-  return {
-    title,
-    mode,
-    needs,
-    reset: (bed) => backend.reset(bed),
-    start: (bed, node) => start(backend, bed, node),
+  const running = new WeakMap<NodeBed, { readonly options: string; readonly synced: SyncedBackend }>()
+  const backendFor = async (bed: NodeBed, options: BackendOptions): Promise<SyncedBackend> => {
+    const known = running.get(bed)
+    if (backend.isReused && known?.options === JSON.stringify(options)) return known.synced
+    await backend.reset(bed)
+    const synced = new SyncedBackend(await backend.create(bed, options))
+    running.set(bed, { options: JSON.stringify(options), synced })
+    return synced
   }
+  const start = async (bed: NodeBed, node: ConformanceNode): Promise<RunningProxy> =>
+    proxyOn(node, { synced: await backendFor(bed, backendOptions(node)), rules: () => backend.rules(bed) })
+  return { title, mode, needs, start }
 }
 
-async function start(backend: BackendUnderTest, bed: NodeBed, node: ConformanceNode): Promise<RunningProxy> {
-  const { family, masqueradeAll, localhostNodePorts } = node
+function backendOptions(node: ConformanceNode): BackendOptions {
   const cidr = node.detectorCidr === undefined ? undefined : parseCidr(node.detectorCidr)
-  const options = {
-    family,
-    detector: cidr === undefined ? undefined : { by: 'source' as const, cidr },
-    masqueradeMark: MASQUERADE_MARK,
-    dropInvalid: true,
-  }
-  const synced = new SyncedBackend(await backend.create(bed, options))
+  const detector = cidr === undefined ? undefined : { by: 'source' as const, cidr }
+  return { family: node.family, detector, masqueradeMark: MASQUERADE_MARK, dropInvalid: true }
+}
+
+function proxyOn(
+  node: ConformanceNode,
+  kernel: { readonly synced: SyncedBackend; readonly rules: () => Promise<string> },
+): RunningProxy {
+  const { family, masqueradeAll, localhostNodePorts } = node
   const decider = new ForwardingDecider({
     family,
-    hasDetector: cidr !== undefined,
+    hasDetector: node.detectorCidr !== undefined,
     masqueradeAll,
     localhostNodePorts,
     nodePortAddresses: nodePortAddressesOf(node),
@@ -58,9 +65,9 @@ async function start(backend: BackendUnderTest, bed: NodeBed, node: ConformanceN
       store.setLocalIps(localIps.flatMap((ip) => parseIp(ip) ?? []))
       list(store, 'Service', step.services)
       list(store, 'EndpointSlice', step.endpointSlices)
-      await synced.sync(decider.decide(store.snapshot()))
+      await kernel.synced.sync(decider.decide(store.snapshot()))
     },
-    rules: () => backend.rules(bed),
+    rules: kernel.rules,
   }
 }
 

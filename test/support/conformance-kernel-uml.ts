@@ -27,16 +27,24 @@ export function runCasesInUml(
     if ('error' in line) one?.reject(new Error(line.error))
     else one?.resolve(line)
   }
-  for (let machine = 0; machine < MACHINES; machine++) {
-    const names = cases.filter((_, index) => index % MACHINES === machine).map(({ name }) => name)
+  const names = inOrderOfSettings(cases)
+  const share = Math.ceil(names.length / MACHINES)
+  for (let first = 0; first < names.length; first += share) {
+    const mine = names.slice(first, first + share)
     // Those that were settled before do not mind.
-    const giveUp = (error: unknown): void => names.forEach((name) => settle({ name, error: String(error) }))
-    runMachine(proxyName, { names, settle, signal }).then(
+    const giveUp = (error: unknown): void => mine.forEach((name) => settle({ name, error: String(error) }))
+    runMachine(proxyName, { names: mine, settle, signal }).then(
       (output) => giveUp(`not judged: ${output.slice(-2000)}`),
       giveUp,
     )
   }
   return new Map([...waiting].map(([name, { promise }]) => [name, promise]))
+}
+
+/** Cases that one instance of a backend can serve follow each other. */
+function inOrderOfSettings(cases: readonly ConformanceCase[]): string[] {
+  const settings = ({ node }: ConformanceCase): string => `${node.family} ${node.detectorCidr ?? ''}`
+  return [...cases].sort((a, b) => settings(a).localeCompare(settings(b))).map(({ name }) => name)
 }
 
 /** Resolves to all output when the machine has ended. */

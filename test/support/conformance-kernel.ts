@@ -23,8 +23,7 @@ export interface ProxyUnderTest {
   /** For people: `iptables (legacy)`. */
   readonly title: string
   readonly mode: BackendName
-  /** Removes whatever an earlier case left in the kernel. */
-  reset(bed: NodeBed): Promise<void>
+  /** Whatever an earlier case left in the kernel must not matter. */
   start(bed: NodeBed, node: ConformanceNode): Promise<RunningProxy>
 }
 
@@ -89,7 +88,6 @@ export function runCases(run: KernelRun): ReadonlyMap<string, Promise<CaseResult
 async function runCase(run: KernelRun, given: ConformanceCase, bed: NodeBed): Promise<CaseResult> {
   const startedMs = performance.now()
   const { proxy } = run
-  await proxy.reset(bed)
   await bed.configure(layoutOf(given))
   await bed.listen(listenersOf(given))
   await bed.sysctl({ 'net/ipv4/conf/all/route_localnet': usesLocalnet(proxy.mode, given.node) ? '1' : '0' })
@@ -99,7 +97,15 @@ async function runCase(run: KernelRun, given: ConformanceCase, bed: NodeBed): Pr
   for (const step of given.steps) {
     await running.follow(step, bed.localIps())
     await bed.run('conntrack', ['-F'])
-    const verdicts = await judgeStep({ run, given, bed, running, step })
+    let rules: Promise<string> | undefined
+    const verdicts = await judgeStep({
+      run,
+      given,
+      bed,
+      running,
+      step,
+      rules: () => (rules ??= running.rules()),
+    })
     for (const verdict of verdicts) {
       if (verdict.difference !== undefined) used.add(verdict.difference)
       if (verdict.skipped !== undefined)
@@ -122,6 +128,8 @@ interface StepContext {
   readonly bed: NodeBed
   readonly running: RunningProxy
   readonly step: ConformanceStep
+  /** Asked once, however many flows fail. */
+  readonly rules: () => Promise<string>
 }
 
 interface Verdict {
@@ -205,7 +213,7 @@ async function describeFailure(
 ): Promise<string> {
   const { given, step, run } = context
   const { flow, wanted, seen } = failed
-  const rules = await context.running.rules()
+  const rules = await context.rules()
   const file = `${tmpdir()}/fairlead-rules-${run.proxy.mode}-${given.name}-${step.name}.txt`.replaceAll(
     ' ',
     '-',
