@@ -29,14 +29,12 @@ function withClusterIps(spec: ServiceSpec, from: ServiceSpec): ServiceSpec {
   if (from.type === 'ExternalName') return spec
   const kept = keptClusterIps(spec, from)
   const { ipFamilyPolicy = from.ipFamilyPolicy, ipFamilies = from.ipFamilies } = spec
-  const isDowngrade = ipFamilyPolicy === 'SingleStack' && from.ipFamilyPolicy !== 'SingleStack'
-  const length = isDowngrade ? 1 : 2
   return withoutUndefined({
     ...spec,
     clusterIP: kept[0],
-    clusterIPs: kept.slice(0, length),
+    clusterIPs: kept,
     ipFamilyPolicy,
-    ipFamilies: ipFamilies?.slice(0, length),
+    ipFamilies,
   })
 }
 

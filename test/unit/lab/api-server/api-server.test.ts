@@ -242,6 +242,15 @@ describe('ApiServer watches', () => {
     expect(await ask(server, path)).toMatchObject({ code: 410, body: { reason: 'Expired' } })
   })
 
+  it('wait for a revision that is still to come', async () => {
+    const server = await startServer()
+    const from = server.store.revision + 1
+    const watch = await TestWatch.open(server, `${CONFIG_MAPS_PATH}?watch=true&resourceVersion=${from}`)
+    server.create(configMap('known-to-the-client'))
+    server.create(configMap('new'))
+    expect((await watch.next()).object.metadata.name).toBe('new')
+  })
+
   it('end after timeoutSeconds', async () => {
     const server = await startServer()
     const watch = await TestWatch.open(server, `${CONFIG_MAPS_PATH}?watch=true&timeoutSeconds=0`)
