@@ -12,8 +12,8 @@ export interface IpvsControl {
    * it from being carried out.
    */
   restore(script: string, signal: AbortSignal): Promise<void>
-  /** Active and inactive connections of every real server, by its key. */
-  connections(signal: AbortSignal): Promise<ReadonlyMap<string, number>>
+  /** Active and inactive connections of the real servers of these virtual servers (at least), by their keys. */
+  connections(selectors: ReadonlySet<string>, signal: AbortSignal): Promise<ReadonlyMap<string, number>>
   /** Whether this virtual server exists. */
   has(selector: string, signal: AbortSignal): Promise<boolean>
   /** Seconds until a silent connection is forgotten; 0 leaves a value as it is. */

@@ -5,9 +5,12 @@ import type { IpvsServer } from '../netfilter/ipvs/virtual-server.ts'
 import { classifyFailure } from './classify-failure.ts'
 import type { Exec, ExecResult } from './exec.ts'
 import type { IpvsControl, IpvsTimeouts } from './ipvs-control.ts'
+import { KernelError } from './kernel-error.ts'
 
 /** A large cluster's servers on a slow machine. */
 const TIMEOUT_MS = 300_000
+/** More virtual servers than this are listed all at once. */
+const MANY = 8
 
 export class Ipvsadm implements IpvsControl {
   readonly #exec: Exec
@@ -27,9 +30,31 @@ export class Ipvsadm implements IpvsControl {
     await this.#run(['--restore'], { action: 'write virtual servers', signal, stdin: script, isSilent: true })
   }
 
-  async connections(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
-    const result = await this.#run(['-L', '-n', '--exact'], { action: 'count connections', signal })
-    return parseConnectionCounts(result.stdout)
+  async connections(
+    selectors: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, number>> {
+    if (selectors.size > MANY) {
+      const result = await this.#run(['-L', '-n', '--exact'], { action: 'count connections', signal })
+      return parseConnectionCounts(result.stdout)
+    }
+    const counts = new Map<string, number>()
+    for (const selector of selectors) {
+      for (const [key, count] of await this.#connectionsOf(selector, signal)) counts.set(key, count)
+    }
+    return counts
+  }
+
+  async #connectionsOf(selector: string, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    const args = ['-L', '-n', '--exact', ...selector.split(' ')]
+    try {
+      const { stdout } = await this.#run(args, { action: 'count connections', signal })
+      return parseConnectionCounts(stdout)
+    } catch (error) {
+      // A virtual server that is gone has no connections that anybody could count.
+      if (error instanceof KernelError && error.code === 'missing-object') return new Map()
+      throw error
+    }
   }
 
   async has(selector: string, signal: AbortSignal): Promise<boolean> {

@@ -24,6 +24,11 @@ export class DrainList {
     return this.#draining.size
   }
 
+  /** Virtual servers with a real server that drains. */
+  get selectors(): ReadonlySet<string> {
+    return new Set([...this.#draining.values()].map(({ server }) => server.selector))
+  }
+
   /** Keys of the real servers that drain. */
   get keys(): ReadonlySet<string> {
     return new Set(this.#draining.keys())

@@ -197,7 +197,8 @@ export class IpvsBackend implements Backend<IpvsObject> {
    */
   async maintain(signal: AbortSignal): Promise<boolean> {
     if (this.#drains.size === 0) return false
-    const due = this.#drains.due(await this.#control.connections(signal), this.#clock.now())
+    const open = await this.#control.connections(this.#drains.selectors, signal)
+    const due = this.#drains.due(open, this.#clock.now())
     if (due.length === 0) return false
     for (const server of due) this.#drains.forget(server)
     const lines = due.map((server) => renderCommand({ verb: 'delete', server }))
