@@ -19,7 +19,29 @@ const ASK_ROOT = 'run as root, or with CAP_NET_ADMIN and CAP_NET_RAW in the host
 const LOAD_MODULE = 'load the kernel module, or choose another proxy mode'
 const LOOK_AGAIN = 'the rules are read again and repaired'
 
+const NFT = /^nft$/
+
 const ROWS: readonly FailureRow[] = [
+  {
+    tool: NFT,
+    pattern: /Operation not permitted|Permission denied/,
+    code: 'permission',
+    remedy: ASK_ROOT,
+  },
+  {
+    tool: NFT,
+    pattern: /Device or resource busy|Resource temporarily unavailable|Interrupted system call/,
+    code: 'busy',
+    remedy: 'tried again in a moment',
+  },
+  { tool: NFT, pattern: /No such file or directory/, code: 'missing-object', remedy: LOOK_AGAIN },
+  { tool: NFT, pattern: /File exists/, code: 'already-exists', remedy: LOOK_AGAIN },
+  {
+    tool: NFT,
+    pattern: /Protocol not supported|Address family not supported|cache initialization failed/,
+    code: 'unsupported',
+    remedy: LOAD_MODULE,
+  },
   {
     tool: /^ipset$/,
     pattern: /Operation not permitted|Permission denied/,
@@ -181,7 +203,8 @@ function blamedLine(stderr: string): number | undefined {
     /^line (\d+): /m.exec(stderr) ??
     /^[a-z0-9-]+: line (\d+) failed/m.exec(stderr) ??
     /^ipset v[\d.]+: Error in line (\d+):/m.exec(stderr) ??
-    /^Command failed -:(\d+)/m.exec(stderr)
+    /^Command failed -:(\d+)/m.exec(stderr) ??
+    /^\/dev\/stdin:(\d+):\d+-\d+: Error/m.exec(stderr)
   return found?.[1] === undefined ? undefined : Number(found[1])
 }
 
