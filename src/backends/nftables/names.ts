@@ -1,0 +1,90 @@
+/**
+ * Every name this mode puts into the kernel.
+ *
+ * Table, base chains, `services`, `reject-chain` and the sets and maps that mean the same carry kube-proxy's names,
+ * because other software looks for them. Everything in the two tables `ip kube-proxy` and `ip6 kube-proxy` is ours;
+ * nothing outside of them is. Names come from numbers and fixed words only, never from an API object.
+ */
+import type { Family } from '../../net/ip.ts'
+import type { Protocol } from '../../net/protocol.ts'
+import type { TableName } from '../../netfilter/nftables/render-script.ts'
+
+export function tableName(family: Family): TableName {
+  return { family: family === 'IPv4' ? 'ip' : 'ip6', name: 'kube-proxy' }
+}
+
+/** An empty chain says which layout the table has; whatever differs from it is replaced as a whole. */
+export const LAYOUT_PREFIX = 'fairlead-layout-'
+
+/** The number of a protocol: nft needs `/etc/protocols` for names, and small images do not have it. */
+export const PROTOCOL_NUMBER: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
+
+/**
+ * How a frontend is recognised decides in which containers its elements are: by address and port, by port alone
+ * (NodePorts), or by address and an interval of ports.
+ */
+export type Space = 'address' | 'node-port' | 'range'
+
+interface SpaceContainers {
+  readonly services: string
+  readonly noEndpoints: string
+  readonly endpoints: string
+  readonly firewalled: string
+  readonly sources: string
+  readonly affinity: string
+  readonly affinityEndpoints: string
+}
+
+export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
+  address: {
+    services: 'service-ips',
+    noEndpoints: 'no-endpoint-services',
+    endpoints: 'endpoints',
+    firewalled: 'firewall-ips',
+    sources: 'source-ranges',
+    affinity: 'affinity-services',
+    affinityEndpoints: 'affinity-endpoints',
+  },
+  'node-port': {
+    services: 'service-nodeports',
+    noEndpoints: 'no-endpoint-nodeports',
+    endpoints: 'nodeport-endpoints',
+    firewalled: 'firewall-nodeports',
+    sources: 'nodeport-source-ranges',
+    affinity: 'affinity-nodeports',
+    affinityEndpoints: 'nodeport-affinity-endpoints',
+  },
+  range: {
+    services: 'service-ranges',
+    noEndpoints: 'no-endpoint-ranges',
+    endpoints: 'range-endpoints',
+    firewalled: 'firewall-ranges',
+    sources: 'range-source-ranges',
+    affinity: 'affinity-ranges',
+    affinityEndpoints: 'range-affinity-endpoints',
+  },
+}
+
+export const SPACES: readonly Space[] = ['address', 'node-port', 'range']
+
+export const CLUSTER_IPS = 'cluster-ips'
+export const EXTERNAL_IPS = 'external-ips'
+export const NODE_PORTS = 'nodeports'
+export const NODE_PORT_IPS = 'nodeport-ips'
+export const HAIRPIN = 'hairpin-connections'
+export const SERVICE_CIDRS = 'service-cidrs'
+/** Filled by packets: which endpoint a client of a frontend with session affinity is held to. */
+export const AFFINITY = 'affinity'
+/** Filled by packets: the endpoints that connections were translated to. */
+export const TRANSLATED = 'translated-endpoints'
+
+/** Filled by packets, so they are neither read back nor written. */
+export const FILLED_BY_PACKETS: ReadonlySet<string> = new Set([AFFINITY, TRANSLATED])
+
+export const REJECT_CHAIN = 'reject-chain'
+
+/** Chains of the other spaces have the space in front: `nodeport-pick-c5`. */
+export function inSpace(space: Space, name: string): string {
+  if (space === 'address') return name
+  return space === 'range' ? `range-${name}` : `nodeport-${name}`
+}

@@ -1,0 +1,185 @@
+/** The nftables mode: composes plan, script and the program that carries it out. */
+import type { Forwarding } from '../../forwarding/forwarding.ts'
+import { classifyFailure } from '../../kernel/classify-failure.ts'
+import type { Exec } from '../../kernel/exec.ts'
+import { KernelError } from '../../kernel/kernel-error.ts'
+import { Nft } from '../../kernel/nft.ts'
+import type { ServicePortKey } from '../../model/service-port.ts'
+import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
+import type { TableName } from '../../netfilter/nftables/render-script.ts'
+import { type Clock, systemClock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import { blamedPort } from './blame.ts'
+import { NODE_PORT_IPS, tableName } from './names.ts'
+import { observedObjects } from './observe.ts'
+import { type BackendObject, ROUTE_LOCALNET, servesLocalhost } from './plan-node.ts'
+import { NftablesPlanner } from './plan.ts'
+import { wordsOf } from './plan-words.ts'
+import { REMOVE_PURPOSE, scriptFor } from './script.ts'
+
+/** Before Linux 6.2 the kernel lets go of a chain a moment after the last element that led to it. */
+const REMOVE_ATTEMPTS = 40
+const REMOVE_PAUSE_MS = 50
+
+/** The kernel's word about a table: what somebody else did to it since the last question, a line for people. */
+export interface TableNotifications {
+  /** To be called around every write of our own. */
+  expectOwnWrites<T>(write: () => Promise<T>): Promise<T>
+  foreignChange(): string | undefined
+}
+
+export interface NftablesBackendOptions {
+  readonly options: BackendOptions
+  readonly exec: Exec
+  readonly log: Logger
+  readonly clock?: Clock
+  /** What `uname -r` says; default: the kernel this process runs on. */
+  readonly kernelRelease?: string
+  /** Without it only the loss of the table is noticed between resyncs. */
+  readonly notifications?: TableNotifications | undefined
+}
+
+/** Throws `KernelError` when nft or the kernel is missing or too old, naming the version. */
+export async function createNftablesBackend(wiring: NftablesBackendOptions): Promise<NftablesBackend> {
+  const { exec, options, log, kernelRelease } = wiring
+  const table = tableName(options.family)
+  const nft = new Nft(exec, `${table.family} ${table.name}`)
+  const version = await nft.requireVersions(kernelRelease)
+  requirePlainName(options)
+  log.info({ family: options.family, version }, 'Using nftables')
+  return new NftablesBackend({ ...wiring, nft, table })
+}
+
+/** nft has no way to write a quote inside a name, and Linux allows one in the name of an interface. */
+function requirePlainName({ detector }: BackendOptions): void {
+  const name =
+    detector?.by === 'interface' ? detector.name : detector?.by === 'interface-prefix' ? detector.prefix : ''
+  if (!/["\\\s*]/.test(name)) return
+  const remedy = 'choose another interface name, or another --detect-local-mode'
+  throw new KernelError(`Cannot write a rule for interface ${JSON.stringify(name)}; ${remedy}`, {
+    code: 'unsupported',
+    command: ['nft'],
+    exitCode: undefined,
+    stderr: '',
+    script: '',
+    line: undefined,
+    remedy,
+  })
+}
+
+export class NftablesBackend implements Backend<BackendObject> {
+  readonly name = 'nftables'
+  readonly #options: BackendOptions
+  readonly #exec: Exec
+  readonly #nft: Nft
+  readonly #table: TableName
+  readonly #clock: Clock
+  readonly #planner: NftablesPlanner
+  readonly #notifications: TableNotifications | undefined
+  #planned: Forwarding | undefined
+  /** The table is there because we put something into it. */
+  #written = false
+  /** What the next script is made from was read from the kernel, not believed. */
+  #observed = false
+
+  constructor(wiring: NftablesBackendOptions & { readonly nft: Nft; readonly table: TableName }) {
+    this.#options = wiring.options
+    this.#exec = wiring.exec
+    this.#nft = wiring.nft
+    this.#table = wiring.table
+    this.#clock = wiring.clock ?? systemClock
+    this.#notifications = wiring.notifications
+    this.#planner = new NftablesPlanner(wiring.options)
+  }
+
+  get family() {
+    return this.#options.family
+  }
+
+  plan(forwarding: Forwarding): KernelState<BackendObject> {
+    this.#planned = forwarding
+    return this.#planner.plan(forwarding)
+  }
+
+  script(changes: Changes<BackendObject>): KernelScript {
+    return scriptFor(changes, this.#table)
+  }
+
+  async observe(signal: AbortSignal): Promise<KernelState<BackendObject>> {
+    // What somebody did until now is in what is read now.
+    this.#notifications?.foreignChange()
+    const words = wordsOf(this.family)
+    const text = await this.#nft.list(signal)
+    this.#observed = true
+    this.#written = text !== undefined
+    if (text === undefined) return emptyState()
+    const localhost = this.#planned !== undefined && servesLocalhost(this.#planned.node, words)
+    const settings = localhost ? await this.#observedSettings(signal) : []
+    return observedState<BackendObject>([...observedObjects(text, words), ...settings])
+  }
+
+  async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
+    const write = async (): Promise<void> => {
+      for (const step of script) await this.#applyStep(step, signal)
+    }
+    await (this.#notifications === undefined ? write() : this.#notifications.expectOwnWrites(write))
+    this.#written = true
+    this.#observed = false
+  }
+
+  blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined {
+    return error instanceof KernelError ? blamedPort(error, forwarding) : undefined
+  }
+
+  async probe(signal: AbortSignal): Promise<Drift | undefined> {
+    if (!this.#written) return undefined
+    const told = this.#notifications?.foreignChange()
+    if (told !== undefined) return { what: told }
+    if (this.#notifications !== undefined) return undefined
+    // The smallest of our sets: with it the table is there.
+    const listed = await this.#nft.listSet(NODE_PORT_IPS, signal)
+    return listed === undefined
+      ? { what: `table ${this.#table.family} ${this.#table.name} is missing` }
+      : undefined
+  }
+
+  async cleanup(signal: AbortSignal): Promise<readonly string[]> {
+    this.#written = false
+    const remove = async (): Promise<boolean> => this.#nft.deleteTable(signal)
+    const found = await (this.#notifications?.expectOwnWrites(remove) ?? remove())
+    return found ? [`table ${this.#table.family} ${this.#table.name}`] : []
+  }
+
+  async #observedSettings(signal: AbortSignal): Promise<readonly BackendObject[]> {
+    const request = { file: 'cat', args: [`/proc/sys/${ROUTE_LOCALNET.key}`], signal }
+    const result = await this.#exec.run(request)
+    return result.exitCode === 0 ? [{ ...ROUTE_LOCALNET, text: result.stdout.trim() }] : []
+  }
+
+  async #applyStep(step: ScriptStep, signal: AbortSignal, attempts = REMOVE_ATTEMPTS): Promise<void> {
+    const { file, args, stdin, purpose } = step
+    const request = { file, args, stdin, signal }
+    const result = await this.#exec.run(request)
+    if (result.exitCode === 0) return
+    const error = classifyFailure(request, result, `Cannot ${purpose} for ${this.family}`)
+    if (error.code !== 'busy' || purpose !== REMOVE_PURPOSE || attempts <= 1) throw this.#judged(error)
+    await this.#clock.sleep(REMOVE_PAUSE_MS, signal)
+    await this.#applyStep(step, signal, attempts - 1)
+  }
+
+  /**
+   * "Exists already" and "no such thing" usually mean that our belief was wrong, and reading helps. Right after
+   * reading they mean that what we want contradicts itself: then a service port is at fault.
+   */
+  #judged(error: KernelError): KernelError {
+    const contradiction = error.code === 'already-exists' || error.code === 'missing-object'
+    return this.#observed && contradiction
+      ? new KernelError(error.message, { ...failureOf(error), code: 'rejected' }, { cause: error })
+      : error
+  }
+}
+
+function failureOf({ command, exitCode, stderr, script, line, remedy }: KernelError) {
+  return { command, exitCode, stderr, script, line, remedy }
+}

@@ -1,0 +1,223 @@
+/**
+ * The part of the table that no Service has a say in: sets and maps, hooks, and chains whose rules are always the same.
+ */
+import {
+  type ContainerObject,
+  type Hook,
+  type NftObject,
+  type Rule,
+} from '../../netfilter/nftables/ruleset.ts'
+import { aChain, aContainer, aTable, digest } from '../../netfilter/nftables/ruleset.ts'
+import type { BackendOptions } from '../backend.ts'
+import * as names from './names.ts'
+import { type Words, affinityKey, originalFrontendOf, wordsOf } from './plan-words.ts'
+
+/** Declarations of all sets and maps. Hot maps are hashes; intervals only where nothing else will do. */
+export function containersOf(words: Words): readonly ContainerObject[] {
+  const { ip, address } = words
+  const bySpace = names.SPACES.flatMap((space) => {
+    const key = space === 'node-port' ? 'inet_proto . inet_service' : `${address} . inet_proto . inet_service`
+    const typeofKey =
+      space === 'node-port' ? 'meta l4proto . th dport' : `${ip} daddr . meta l4proto . th dport`
+    const flags = space === 'range' ? ' flags interval;' : ''
+    const port = space === 'range' ? '' : ' . inet_service'
+    const typeofPort = space === 'range' ? '' : ' . th dport'
+    const its = names.CONTAINERS[space]
+    const slot = 'numgen random mod 65536'
+    return [
+      aContainer(its.endpoints, `map { typeof ${typeofKey} . ${slot} : ${ip} daddr${typeofPort};${flags} }`),
+      aContainer(its.affinityEndpoints, `map { type ${key} . ${address} : ${address}${port};${flags} }`),
+      aContainer(its.affinity, `map { type ${key} : verdict;${flags} }`),
+      aContainer(its.sources, `set { type ${key} . ${address}; flags interval; }`),
+      aContainer(its.firewalled, `set { type ${key};${flags} }`),
+      aContainer(its.services, `map { type ${key} : verdict;${flags} }`),
+      aContainer(its.noEndpoints, `map { type ${key} : verdict;${flags} }`),
+    ]
+  })
+  return [...bySpace, ...sharedContainers(words)]
+}
+
+function sharedContainers(words: Words): readonly ContainerObject[] {
+  const { address, ip } = words
+  const number = 'numgen inc mod 65536'
+  const affinity =
+    words.family === 'IPv4'
+      ? 'type ipv4_addr . ipv4_addr . inet_proto . inet_service : ipv4_addr'
+      : `typeof ${number} . ${number} . meta l4proto . th dport : ${ip} daddr`
+  return [
+    aContainer(names.CLUSTER_IPS, `set { type ${address}; }`),
+    aContainer(names.EXTERNAL_IPS, `set { type ${address}; }`),
+    aContainer(names.NODE_PORTS, 'set { type inet_proto . inet_service; }'),
+    aContainer(names.NODE_PORT_IPS, `set { type ${address}; }`),
+    aContainer(names.HAIRPIN, `set { type ${address} . ${address}; }`),
+    aContainer(names.SERVICE_CIDRS, `set { type ${address}; flags interval; }`),
+    aContainer(names.AFFINITY, `map { ${affinity}; size 1048576; flags dynamic,timeout; }`),
+    aContainer(
+      names.TRANSLATED,
+      // An idle TCP connection is forgotten by connection tracking after five days, too.
+      `set { type ${address} . inet_proto . inet_service; size 65535; flags dynamic,timeout; timeout 5d; }`,
+    ),
+  ]
+}
+
+/** Type, hook and priority cannot be changed in place. The priorities are those of kube-proxy. */
+export const HOOKS = {
+  'filter-prerouting-pre-dnat': { type: 'filter', hook: 'prerouting', priority: -110 },
+  'filter-output-pre-dnat': { type: 'filter', hook: 'output', priority: -110 },
+  'nat-prerouting': { type: 'nat', hook: 'prerouting', priority: -100 },
+  'nat-output': { type: 'nat', hook: 'output', priority: -100 },
+  'filter-input': { type: 'filter', hook: 'input', priority: 0 },
+  'filter-forward': { type: 'filter', hook: 'forward', priority: 0 },
+  'filter-output': { type: 'filter', hook: 'output', priority: 0 },
+  'nat-postrouting': { type: 'nat', hook: 'postrouting', priority: 100 },
+} as const satisfies Record<string, Hook>
+
+export function layoutDigest(words: Words): string {
+  return digest(JSON.stringify([containersOf(words).map(({ name, text }) => [name, text]), HOOKS]))
+}
+
+export function layoutObjects(options: BackendOptions): readonly NftObject[] {
+  const words = wordsOf(options.family)
+  const layout = layoutDigest(words)
+  return [
+    aTable(layout),
+    aChain(`${names.LAYOUT_PREFIX}${layout}`, []),
+    ...containersOf(words),
+    ...staticChains(words, options),
+  ]
+}
+
+function staticChains(words: Words, options: BackendOptions): readonly NftObject[] {
+  const hooked = (name: keyof typeof HOOKS, ...rules: Rule[]) => aChain(name, rules, HOOKS[name])
+  const checked = (name: keyof typeof HOOKS, chain: string) => hooked(name, ...stateRules(options, chain))
+  const fresh = { text: 'ct state new jump firewall-check', note: 'Source ranges, before translation' }
+  const services = { text: 'jump services', note: 'Translate what is for a Service' }
+  return [
+    hooked('filter-prerouting-pre-dnat', fresh),
+    hooked('filter-output-pre-dnat', fresh),
+    hooked('nat-prerouting', services),
+    hooked('nat-output', services),
+    checked('filter-forward', 'service-endpoints-check'),
+    checked('filter-output', 'service-endpoints-check'),
+    hooked('nat-postrouting', { text: 'jump masquerading', note: 'Hide who asked where replies need it' }),
+    aChain('masquerading', masqueradingRules(words, options)),
+    aChain('invalid-check', [invalidRule(words)]),
+    aChain('service-endpoints-check', endpointsCheckRules(words)),
+    aChain('translated', translatedRules(words, options)),
+    ...PROTOCOLS.map((protocol) => aChain(`translated-${protocol}`, translatedBy(words, options, protocol))),
+    aChain(names.REJECT_CHAIN, [{ text: 'reject', note: 'Port unreachable' }]),
+  ]
+}
+
+const PROTOCOLS = Object.values(names.PROTOCOL_NUMBER)
+
+/** First rules of the filter hooks: most packets belong to an open connection and leave after one look-up. */
+export function stateRules(options: BackendOptions, chainForNew: string): readonly Rule[] {
+  return [
+    options.dropInvalid
+      ? {
+          text: `ct state vmap { invalid : jump invalid-check, new : jump ${chainForNew} }`,
+          note: 'Only what begins or belongs nowhere is looked at',
+        }
+      : { text: `ct state new jump ${chainForNew}`, note: 'Only what begins is looked at' },
+  ]
+}
+
+/** The mark goes in the same rule, before the packet can enter a tunnel that copies it to the outer packet. */
+function masqueradingRules({ ip }: Words, { masqueradeMark }: BackendOptions): readonly Rule[] {
+  const mark = markText(masqueradeMark)
+  return [
+    {
+      text: `meta mark and ${mark} == ${mark} meta mark set mark xor ${mark} masquerade fully-random`,
+      note: 'Marked for masquerade',
+    },
+    {
+      text: `ct status dnat ${ip} saddr . ${ip} daddr @${names.HAIRPIN} masquerade fully-random`,
+      note: 'A pod that reaches itself',
+    },
+  ]
+}
+
+/**
+ * A reply that connection tracking cannot place would reach the client with the endpoint's own address, and the client
+ * would reset the connection. Only endpoints that we translated a connection to are concerned.
+ */
+function invalidRule({ ip }: Words): Rule {
+  return {
+    text: `${ip} saddr . meta l4proto . th sport @${names.TRANSLATED} drop`,
+    note: 'Reply of an endpoint that cannot be translated back',
+  }
+}
+
+function endpointsCheckRules(words: Words): readonly Rule[] {
+  const { ip } = words
+  return [
+    { text: 'ct status dnat goto translated', note: 'Has an endpoint' },
+    ...noEndpointRules(words),
+    {
+      text: `${ip} daddr @${names.CLUSTER_IPS} goto ${names.REJECT_CHAIN}`,
+      note: 'Unused port of a ClusterIP',
+    },
+    { text: `${ip} daddr @${names.SERVICE_CIDRS} drop`, note: 'No Service has this address' },
+  ]
+}
+
+export function noEndpointRules({ ip }: Words): readonly Rule[] {
+  const key = `${ip} daddr . meta l4proto . th dport`
+  return [
+    { text: `${key} vmap @${names.CONTAINERS.address.noEndpoints}`, note: 'No endpoints' },
+    { text: `${key} vmap @${names.CONTAINERS.range.noEndpoints}`, note: 'No endpoints, port range' },
+  ]
+}
+
+/** What is learnt from the first packet of a translated connection. */
+function translatedRules(words: Words, options: BackendOptions): readonly Rule[] {
+  const { ip } = words
+  const protocols = PROTOCOLS.map((protocol) => `${protocol} : goto translated-${protocol}`)
+  const ours = [names.CLUSTER_IPS, names.EXTERNAL_IPS].map((set) => ({
+    text: `ct original ${ip} daddr @${set} ${rememberEndpoint(words)}`,
+    note: `Translated by us: ${set}`,
+  }))
+  return [
+    ...(options.dropInvalid ? ours : []),
+    { text: `meta l4proto vmap { ${protocols.join(', ')} }`, note: 'The original port needs a protocol' },
+  ]
+}
+
+function translatedBy(words: Words, options: BackendOptions, protocol: number): readonly Rule[] {
+  const only = `meta l4proto ${protocol}`
+  const nodePort = originalFrontendOf(words, 'node-port')
+  const affinity = names.SPACES.map((space) => ({
+    text: `${only} ${originalFrontendOf(words, space)} vmap @${names.CONTAINERS[space].affinity}`,
+    note: 'Session affinity',
+  }))
+  const remember = {
+    text: `${only} ${nodePort} @${names.NODE_PORTS} ${rememberEndpoint(words)}`,
+    note: 'Translated by us: NodePort',
+  }
+  return options.dropInvalid ? [remember, ...affinity] : affinity
+}
+
+function rememberEndpoint({ ip }: Words): string {
+  return `update @${names.TRANSLATED} { ${ip} daddr . meta l4proto . th dport }`
+}
+
+/** Chain that holds a client to the endpoint it has just got, for as long as the Service says. */
+export function rememberChain(words: Words, protocol: number, seconds: number): NftObject {
+  const { ip } = words
+  const key = affinityKey(words, `ct original ${ip} daddr`, 'ct original proto-dst')
+  return aChain(rememberChainName(protocol, seconds), [
+    {
+      text: `meta l4proto ${protocol} update @${names.AFFINITY} { ${key} timeout ${seconds}s : ${ip} daddr }`,
+      note: `Hold the client for ${seconds} s`,
+    },
+  ])
+}
+
+export function rememberChainName(protocol: number, seconds: number): string {
+  return `remember-${protocol}-${seconds}`
+}
+
+export function markText(mark: number): string {
+  return `0x${(mark >>> 0).toString(16).padStart(8, '0')}`
+}

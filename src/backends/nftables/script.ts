@@ -1,0 +1,217 @@
+/**
+ * From changes to transactions of `nft -f -`.
+ *
+ * An ordinary change is one transaction: whatever the order of its commands, a packet sees all of it or nothing. Two
+ * things need more than one. A chain can be deleted only when the kernel has let go of the elements that led to it
+ * (before Linux 6.2 that is a moment after the commit), so chains that nobody needs go in a second transaction. And a
+ * very large change is cut, because the kernel holds its lock, and nft the memory, for a whole transaction; then the
+ * order keeps every packet answered: first what is referred to, then what refers, then what goes.
+ */
+import type { Changes } from '../../netfilter/kernel-state.ts'
+import { ScriptRenderer, type TableName } from '../../netfilter/nftables/render-script.ts'
+import {
+  type ChainObject,
+  type ContainerObject,
+  type ElementObject,
+  type NftObject,
+  partsOf,
+} from '../../netfilter/nftables/ruleset.ts'
+import type { KernelScript, ScriptStep } from '../backend.ts'
+import * as names from './names.ts'
+import type { BackendObject } from './plan-node.ts'
+
+/** Elements in one transaction of a large change: 0.1 s of work for the kernel, 30 MB for nft. */
+export const ELEMENTS_PER_TRANSACTION = 20_000
+
+/** Step that removes chains: refused as busy until the kernel has let go of the elements before it. */
+export const REMOVE_PURPOSE = 'remove chains that nobody needs'
+
+export function scriptFor(changes: Changes<BackendObject>, table: TableName): KernelScript {
+  const work = sorted(changes)
+  const steps = work.table === 'kept' ? piecewise(work, table) : [asAWhole(work, table)]
+  return [...steps, ...removal(work, table), ...settingSteps(changes)]
+}
+
+interface Work {
+  /** `replaced`: somebody else's, or an older layout of ours; nothing of it is kept. */
+  readonly table: 'kept' | 'replaced'
+  readonly containers: readonly ContainerObject[]
+  /** Created or with other rules; the flag says which. */
+  readonly chains: readonly { readonly chain: ChainObject; readonly isNew: boolean }[]
+  readonly created: readonly ElementObject[]
+  readonly updated: readonly { readonly from: ElementObject; readonly to: ElementObject }[]
+  readonly removed: readonly ElementObject[]
+  readonly goneChains: readonly ChainObject[]
+  readonly goneContainers: readonly ContainerObject[]
+}
+
+function sorted(changes: Changes<BackendObject>): Work {
+  const created = byKind(changes.created)
+  const updated = byKind(changes.updated.map(({ to }) => to))
+  const removed = byKind(changes.removed)
+  const replaced = updated.table !== undefined
+  const whole = [...created.containers, ...updated.containers]
+  const goneContainers = new Set(removed.containers.map(({ name }) => name))
+  return {
+    table: replaced ? 'replaced' : 'kept',
+    containers: whole,
+    chains: [
+      ...created.chains.map((chain) => ({ chain, isNew: true })),
+      ...updated.chains.map((chain) => ({ chain, isNew: false })),
+    ],
+    created: created.elements,
+    updated: changes.updated.flatMap(({ from, to }) =>
+      from.kind === 'element' && to.kind === 'element' ? [{ from, to }] : [],
+    ),
+    // With its set an element goes by itself.
+    removed: removed.elements.filter((element) => !goneContainers.has(partsOf(element).container)),
+    goneChains: removed.chains,
+    goneContainers: removed.containers,
+  }
+}
+
+function byKind(objects: readonly BackendObject[]) {
+  const of = <K extends NftObject['kind']>(kind: K) =>
+    objects.filter((object): object is Extract<NftObject, { kind: K }> => object.kind === kind)
+  return {
+    table: of('table')[0],
+    containers: of('container'),
+    chains: of('chain'),
+    elements: of('element'),
+  }
+}
+
+/** Takes the table over: what is there goes and what is wanted comes in the same instant. */
+function asAWhole(work: Work, table: TableName): ScriptStep {
+  const script = new ScriptRenderer(table)
+  script.addTable()
+  script.deleteTable()
+  script.addTable()
+  structure(script, work)
+  script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
+  return step(script, 'replace the table')
+}
+
+function piecewise(work: Work, table: TableName): readonly ScriptStep[] {
+  const elements = work.created.length + work.updated.length + work.removed.length
+  if (elements > ELEMENTS_PER_TRANSACTION) return inPieces(work, table)
+  const script = new ScriptRenderer(table)
+  // Without a table the first command must make one; with one it changes nothing.
+  if (work.containers.length > 0) script.addTable()
+  structure(script, work)
+  script.deleteElements([...work.removed, ...work.updated.map(({ from }) => from)])
+  script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
+  return isEmptyScript(script) ? [] : [step(script, 'write changes')]
+}
+
+function inPieces(work: Work, table: TableName): readonly ScriptStep[] {
+  const frame = new ScriptRenderer(table)
+  if (work.containers.length > 0) frame.addTable()
+  structure(frame, work)
+  const onlyCreated = work.updated.length + work.removed.length === 0
+  // Alone, the elements of one service port stay together, so that one after the other begins to work.
+  const created = onlyCreated ? sharedFirst(work.created) : byRank(work.created)
+  const updated = [...work.updated].sort((a, b) => rankOf(a.to) - rankOf(b.to))
+  const removed = byRank(work.removed).toReversed()
+  return [
+    ...(isEmptyScript(frame) ? [] : [step(frame, 'write sets, maps and chains')]),
+    ...inChunks(created, (script, chunk) => script.addElements(chunk), { table, purpose: 'add elements' }),
+    ...inChunks(
+      updated,
+      (script, chunk) => {
+        script.deleteElements(chunk.map(({ from }) => from))
+        script.addElements(chunk.map(({ to }) => to))
+      },
+      { table, purpose: 'change elements' },
+    ),
+    ...inChunks(removed, (script, chunk) => script.deleteElements(chunk), {
+      table,
+      purpose: 'remove elements',
+    }),
+  ]
+}
+
+function inChunks<T>(
+  items: readonly T[],
+  write: (script: ScriptRenderer, chunk: readonly T[]) => void,
+  { table, purpose }: { readonly table: TableName; readonly purpose: string },
+): readonly ScriptStep[] {
+  const steps: ScriptStep[] = []
+  for (let i = 0; i < items.length; i += ELEMENTS_PER_TRANSACTION) {
+    const script = new ScriptRenderer(table)
+    write(script, items.slice(i, i + ELEMENTS_PER_TRANSACTION))
+    steps.push(step(script, `${purpose} ${i + 1} to ${Math.min(i + ELEMENTS_PER_TRANSACTION, items.length)}`))
+  }
+  return steps
+}
+
+/** All chains before any rule, because rules name chains; all sets before rules and elements. */
+function structure(script: ScriptRenderer, { containers, chains }: Work): void {
+  for (const container of containers) script.addContainer(container)
+  for (const { chain, isNew } of chains) if (isNew) script.addChain(chain)
+  for (const { chain, isNew } of chains) if (!isNew) script.flushChain(chain)
+  for (const { chain } of chains) script.addRules(chain)
+}
+
+function removal(work: Work, table: TableName): readonly ScriptStep[] {
+  if (work.table === 'replaced') return []
+  const script = new ScriptRenderer(table)
+  for (const chain of work.goneChains) script.flushChain(chain)
+  for (const container of work.goneContainers) script.deleteContainer(container)
+  for (const chain of work.goneChains) script.deleteChain(chain)
+  return isEmptyScript(script) ? [] : [step(script, REMOVE_PURPOSE)]
+}
+
+function settingSteps(changes: Changes<BackendObject>): readonly ScriptStep[] {
+  const settings = [...changes.created, ...changes.updated.map(({ to }) => to)]
+  return settings.flatMap((object) =>
+    object.kind === 'sysctl'
+      ? [{ file: 'tee', args: [`/proc/sys/${object.key}`], stdin: `${object.text}\n`, purpose: 'set sysctl' }]
+      : [],
+  )
+}
+
+/** Elements that other elements rely on have the smaller rank; those that open a frontend have the greatest. */
+const RANKS = new Map<string, number>(
+  names.SPACES.flatMap((space) => {
+    const its = names.CONTAINERS[space]
+    return [
+      [its.firewalled, 1],
+      [its.noEndpoints, 2],
+      [its.services, 3],
+    ] as const
+  }),
+)
+
+function rankOf(element: ElementObject): number {
+  return RANKS.get(partsOf(element).container) ?? 0
+}
+
+function byRank(elements: readonly ElementObject[]): readonly ElementObject[] {
+  return [...elements].sort((a, b) => rankOf(a) - rankOf(b))
+}
+
+/** Sets that Services share are small and come first, but for what refuses unused ports. */
+const SHARED = new Set<string>([names.HAIRPIN, names.EXTERNAL_IPS, names.NODE_PORT_IPS])
+const REFUSING = new Set<string>([names.CLUSTER_IPS, names.SERVICE_CIDRS])
+
+function sharedFirst(elements: readonly ElementObject[]): readonly ElementObject[] {
+  const first: ElementObject[] = []
+  const middle: ElementObject[] = []
+  const last: ElementObject[] = []
+  for (const element of elements) {
+    const { container } = partsOf(element)
+    if (SHARED.has(container)) first.push(element)
+    else if (REFUSING.has(container)) last.push(element)
+    else middle.push(element)
+  }
+  return [...first, ...middle, ...last]
+}
+
+function isEmptyScript(script: ScriptRenderer): boolean {
+  return script.toString() === ''
+}
+
+function step(script: ScriptRenderer, purpose: string): ScriptStep {
+  return { file: 'nft', args: ['-f', '-'], stdin: script.toString(), purpose }
+}
