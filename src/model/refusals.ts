@@ -39,7 +39,7 @@ export class Refusals {
 
   #rejected(field: string, reason: string): Rejected {
     const { kind, namespace, name, resourceVersion } = this.#identity
-    const object = namespace === '' ? name : `${namespace}/${name}`
+    const object = [namespace, name].filter((part) => part !== '').join('/') || '?'
     return { kind, object, resourceVersion, field, reason }
   }
 }
