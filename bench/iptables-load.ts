@@ -89,23 +89,12 @@ async function main() {
     await timed('one Service removed: apply', () =>
       backend.apply(backend.script(diffState(after, before)), signal),
     )
-    for (const chain of ['PREROUTING', 'OUTPUT'])
-      await timed(`list nat ${chain}`, () =>
-        ns.run(`iptables-${variant}`, ['-w', '5', '-t', 'nat', '-S', chain]),
-      )
-    await timed(`list filter FORWARD`, () =>
-      ns.run(`iptables-${variant}`, ['-w', '5', '-t', 'filter', '-S', 'FORWARD']),
-    )
-    await timed(`list mangle KUBE-PROXY-CANARY`, () =>
-      ns.run(`iptables-${variant}`, ['-w', '5', '-t', 'mangle', '-S', 'FORWARD']),
-    )
     await timed('probe', () => backend.probe(signal))
     globalThis.gc?.()
     console.log(
       `resident ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB, heap ${(process.memoryUsage().heapUsed / 1e6).toFixed(0)} MB`,
     )
     await timed('cleanup', () => backend.cleanup(signal))
-    console.log(await ns.run(`iptables-${variant}-save`, []))
   } finally {
     await ns.close()
   }
