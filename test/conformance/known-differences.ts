@@ -28,9 +28,44 @@ function asNftables(iptables: readonly Outcome['kind'][], nftables: Outcome['kin
   }
 }
 
+/** We do as kube-proxy's iptables mode does on the node's own 127.0.0.1. */
+function asIptables(flow: ConformanceFlow): Outcome | undefined {
+  return flow.expectBy.nftables?.kind === 'none' ? flow.expectBy.iptables : undefined
+}
+
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
-    modes: ['iptables'],
+    modes: ['nftables'],
+    cases: /./,
+    flows: /^localhost to /,
+    instead: asIptables,
+    reason:
+      'NodePorts answer on 127.0.0.1 when --iptables-localhost-nodeports asks for it, in this mode too.',
+  },
+  {
+    modes: ['ipvs'],
+    cases: /./,
+    flows: /^localhost to /,
+    instead: asNftables(['dnat', 'reject', 'drop'], 'none'),
+    reason: 'NodePorts do not answer on 127.0.0.1 in this mode.',
+  },
+  {
+    modes: ['ipvs'],
+    cases: /./,
+    flows: /port 9 which is not|UDP on TCP-only|TCP-only port|does not accept/,
+    instead: asNftables(['none'], 'reject'),
+    reason:
+      'A port of a cluster IP that is no service port is refused: the address is one of the node in this mode.',
+  },
+  {
+    modes: ['ipvs'],
+    cases: /./,
+    flows: /former .* cluster IP/,
+    instead: asNftables(['none'], 'drop'),
+    reason: 'Addresses of the Service networks that no Service has are dropped.',
+  },
+  {
+    modes: ['iptables', 'ipvs'],
     cases: /./,
     flows: /NodePort/,
     instead: asNftables(['reject', 'drop'], 'none'),
@@ -38,7 +73,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
       'A NodePort without endpoints is refused on the addresses of --nodeport-addresses only, not on every address of the node.',
   },
   {
-    modes: ['iptables'],
+    modes: ['iptables', 'ipvs'],
     cases: /./,
     flows: /^node to .* (LB|external) IP/,
     instead: asNftables(['none'], 'reject'),
@@ -46,7 +81,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
       'The node itself is refused at once at an external or load balancer address without endpoints, as everybody else is.',
   },
   {
-    modes: ['iptables'],
+    modes: ['iptables', 'ipvs'],
     cases: /./,
     flows: /external IP/,
     instead: asNftables(['dnat'], 'drop'),

@@ -2,6 +2,7 @@
 import type { Backend, BackendName, BackendOptions } from '../../src/backends/backend.ts'
 import { createIpvsBackend } from '../../src/backends/ipvs/ipvs-backend.ts'
 import { createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
+import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
 import type { IptablesVariant } from '../../src/kernel/iptables.ts'
 import type { KernelObject } from '../../src/netfilter/kernel-state.ts'
@@ -29,11 +30,12 @@ const EMPTY_LEGACY_TABLES = ['iptables', 'ip6tables'].map((program) => {
   return `printf '${tables}' | ${program}-legacy-restore`
 })
 
-export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'ipvs'
+export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'ipvs'
 
 export const BACKENDS: Readonly<Record<BackendKey, BackendUnderTest>> = {
   'iptables-legacy': iptables('legacy'),
   'iptables-nft': iptables('nft'),
+  nftables: nftables(),
   ipvs: ipvs(),
 }
 
@@ -54,6 +56,20 @@ function iptables(variant: IptablesVariant): BackendUnderTest {
       const texts = await Promise.all(programs.map((program) => bed.run(program, [])))
       return withoutCounters([...texts, await bed.run('ipset', ['save'])].join('\n'))
     },
+  }
+}
+
+function nftables(): BackendUnderTest {
+  return {
+    title: 'nftables',
+    mode: 'nftables',
+    isReused: false,
+    needs: ['namespaces', 'nft', 'conntrack'],
+    create: async (bed, options) => createNftablesBackend({ options, exec: bed.exec, log: silentLogger }),
+    reset: async (bed) => {
+      await bed.run('nft', ['flush', 'ruleset'])
+    },
+    rules: (bed) => bed.run('nft', ['--stateless', 'list', 'ruleset']),
   }
 }
 
