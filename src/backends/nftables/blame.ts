@@ -1,7 +1,8 @@
 /** Which service port the text belongs to that nft pointed at. */
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
-import { keyOf } from './plan-port.ts'
+import { endpointsIn } from './names.ts'
+import { endpointKey, keyOf, spaceOf } from './plan-port.ts'
 
 /**
  * `script` and `stderr` of a refused transaction. nft names line and columns, `/dev/stdin:3:25-35: Error: …`, and means
@@ -14,9 +15,10 @@ export function blamedPort(
   const [, line, from] = /^\/dev\/stdin:(\d+):(\d+)-\d+: Error/m.exec(failure.stderr) ?? []
   if (line === undefined || from === undefined) return undefined
   const text = failure.script.split('\n')[Number(line) - 1] ?? ''
-  if (!/^(?:add|delete) element /.test(text)) return undefined
+  const container = /^(?:add|delete) element \S+ \S+ (\S+) \{/.exec(text)?.[1]
+  if (container === undefined) return undefined
   const element = elementAt(text, Number(from) - 1)
-  for (const [key, port] of forwarding.ports) if (mentions(port, element)) return key
+  for (const [key, port] of forwarding.ports) if (mentions(port, container, element)) return key
   return undefined
 }
 
@@ -28,9 +30,11 @@ function elementAt(line: string, column: number): string {
 }
 
 /** Elements begin with the key of their frontend; the next character is not part of a longer port. */
-function mentions(port: PortForwarding, element: string): boolean {
+function mentions(port: PortForwarding, container: string, element: string): boolean {
   return port.frontends.some((frontend) => {
-    const key = keyOf(port, frontend)
+    const ofEndpoint = container === endpointsIn(spaceOf(frontend), port.protocol)
+    if (!ofEndpoint && /endpoints-(?:tcp|udp|sctp)$/.test(container)) return false
+    const key = ofEndpoint ? endpointKey(port, frontend) : keyOf(port, frontend)
     return element === key || element.startsWith(`${key} `)
   })
 }

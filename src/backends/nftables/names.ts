@@ -28,7 +28,6 @@ export type Space = 'address' | 'node-port' | 'range'
 interface SpaceContainers {
   readonly services: string
   readonly noEndpoints: string
-  readonly endpoints: string
   readonly firewalled: string
   readonly sources: string
   readonly affinity: string
@@ -39,7 +38,6 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
   address: {
     services: 'service-ips',
     noEndpoints: 'no-endpoint-services',
-    endpoints: 'endpoints',
     firewalled: 'firewall-ips',
     sources: 'source-ranges',
     affinity: 'affinity-services',
@@ -48,7 +46,6 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
   'node-port': {
     services: 'service-nodeports',
     noEndpoints: 'no-endpoint-nodeports',
-    endpoints: 'nodeport-endpoints',
     firewalled: 'firewall-nodeports',
     sources: 'nodeport-source-ranges',
     affinity: 'affinity-nodeports',
@@ -57,12 +54,20 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
   range: {
     services: 'service-ranges',
     noEndpoints: 'no-endpoint-ranges',
-    endpoints: 'range-endpoints',
     firewalled: 'firewall-ranges',
     sources: 'range-source-ranges',
     affinity: 'affinity-ranges',
     affinityEndpoints: 'range-affinity-endpoints',
   },
+}
+
+/**
+ * The map from frontend and slot to endpoint. There is one per protocol, because nft cannot read back the type of a map
+ * to ports of "any protocol" (1.0.6 says `conflicting protocols specified: ip vs. th`). A range keeps the port, so one
+ * map serves all protocols.
+ */
+export function endpointsIn(space: Space, protocol: Protocol): string {
+  return space === 'range' ? 'range-endpoints' : inSpace(space, `endpoints-${protocol.toLowerCase()}`)
 }
 
 export const SPACES: readonly Space[] = ['address', 'node-port', 'range']

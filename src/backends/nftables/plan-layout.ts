@@ -10,22 +10,18 @@ import {
 import { aChain, aContainer, aTable, digest } from '../../netfilter/nftables/ruleset.ts'
 import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
-import { type Words, affinityKey, originalFrontendOf, wordsOf } from './plan-words.ts'
+import { PROTOCOLS } from '../../net/protocol.ts'
+import { type Words, affinityKey, endpointKeyOf, originalFrontendOf, wordsOf } from './plan-words.ts'
 
 /** Declarations of all sets and maps. Hot maps are hashes; intervals only where nothing else will do. */
 export function containersOf(words: Words): readonly ContainerObject[] {
-  const { ip, address } = words
+  const { address } = words
   const bySpace = names.SPACES.flatMap((space) => {
     const key = space === 'node-port' ? 'inet_proto . inet_service' : `${address} . inet_proto . inet_service`
-    const typeofKey =
-      space === 'node-port' ? 'meta l4proto . th dport' : `${ip} daddr . meta l4proto . th dport`
     const flags = space === 'range' ? ' flags interval;' : ''
     const port = space === 'range' ? '' : ' . inet_service'
-    const typeofPort = space === 'range' ? '' : ' . th dport'
     const its = names.CONTAINERS[space]
-    const slot = 'numgen random mod 65536'
     return [
-      aContainer(its.endpoints, `map { typeof ${typeofKey} . ${slot} : ${ip} daddr${typeofPort};${flags} }`),
       aContainer(its.affinityEndpoints, `map { type ${key} . ${address} : ${address}${port};${flags} }`),
       aContainer(its.affinity, `map { type ${key} : verdict;${flags} }`),
       aContainer(its.sources, `set { type ${key} . ${address}; flags interval; }`),
@@ -34,7 +30,22 @@ export function containersOf(words: Words): readonly ContainerObject[] {
       aContainer(its.noEndpoints, `map { type ${key} : verdict;${flags} }`),
     ]
   })
-  return [...bySpace, ...sharedContainers(words)]
+  return [...endpointMaps(words), ...bySpace, ...sharedContainers(words)]
+}
+
+function endpointMaps(words: Words): readonly ContainerObject[] {
+  const { ip } = words
+  const slot = 'numgen random mod 65536'
+  const rangeKey = endpointKeyOf(words, 'range', 'TCP')
+  const range = `map { typeof ${rangeKey} . ${slot} : ${ip} daddr; flags interval; }`
+  const others = PROTOCOLS.flatMap((protocol) =>
+    (['address', 'node-port'] as const).map((space) => {
+      const key = endpointKeyOf(words, space, protocol)
+      const type = `${key} . ${slot} : ${ip} daddr . ${protocol.toLowerCase()} dport`
+      return aContainer(names.endpointsIn(space, protocol), `map { typeof ${type}; }`)
+    }),
+  )
+  return [...others, aContainer(names.endpointsIn('range', 'TCP'), range)]
 }
 
 function sharedContainers(words: Words): readonly ContainerObject[] {
@@ -104,12 +115,14 @@ function staticChains(words: Words, options: BackendOptions): readonly NftObject
     aChain('invalid-check', [invalidRule(words)]),
     aChain('service-endpoints-check', endpointsCheckRules(words)),
     aChain('translated', translatedRules(words, options)),
-    ...PROTOCOLS.map((protocol) => aChain(`translated-${protocol}`, translatedBy(words, options, protocol))),
+    ...PROTOCOL_NUMBERS.map((protocol) =>
+      aChain(`translated-${protocol}`, translatedBy(words, options, protocol)),
+    ),
     aChain(names.REJECT_CHAIN, [{ text: 'reject', note: 'Port unreachable' }]),
   ]
 }
 
-const PROTOCOLS = Object.values(names.PROTOCOL_NUMBER)
+const PROTOCOL_NUMBERS = Object.values(names.PROTOCOL_NUMBER)
 
 /** First rules of the filter hooks: most packets belong to an open connection and leave after one look-up. */
 export function stateRules(options: BackendOptions, chainForNew: string): readonly Rule[] {
@@ -173,7 +186,7 @@ export function noEndpointRules({ ip }: Words): readonly Rule[] {
 /** What is learnt from the first packet of a translated connection. */
 function translatedRules(words: Words, options: BackendOptions): readonly Rule[] {
   const { ip } = words
-  const protocols = PROTOCOLS.map((protocol) => `${protocol} : goto translated-${protocol}`)
+  const protocols = PROTOCOL_NUMBERS.map((protocol) => `${protocol} : goto translated-${protocol}`)
   const ours = [names.CLUSTER_IPS, names.EXTERNAL_IPS].map((set) => ({
     text: `ct original ${ip} daddr @${set} ${rememberEndpoint(words)}`,
     note: `Translated by us: ${set}`,

@@ -51,6 +51,7 @@ export class PortPlanner {
   #shapeOf(port: PortForwarding, frontend: Frontend, slots: Slots): Shape {
     return this.#shapes.shapeOf({
       space: spaceOf(frontend),
+      protocol: port.protocol,
       routes: frontend.routes,
       slots: { cluster: slots.cluster.length, local: slots.local.length },
       choice: { affinity: port.affinitySeconds !== undefined, bySource: port.algorithm === 'source-hash' },
@@ -63,7 +64,7 @@ export class PortPlanner {
     const elements: ElementObject[] = []
     if (shape.verdict !== undefined && shape.verdict !== 'drop')
       for (const pool of poolsOf(frontend))
-        elements.push(...slotElements(space, key, { pool, slots: slots[pool] }))
+        elements.push(...slotElements(port, frontend, { pool, slots: slots[pool] }))
     if (port.affinitySeconds !== undefined && shape.chains.length > 0) {
       elements.push(
         ...affinityElements(
@@ -99,7 +100,7 @@ interface Planned {
   readonly slots: Slots
 }
 
-function spaceOf(frontend: Frontend): names.Space {
+export function spaceOf(frontend: Frontend): names.Space {
   if (frontend.ip === undefined) return 'node-port'
   return frontend.lastPort === undefined ? 'address' : 'range'
 }
@@ -120,13 +121,21 @@ function poolsOf({ routes }: Frontend): readonly PoolName[] {
   return (['cluster', 'local'] as const).filter((pool) => used.includes(pool))
 }
 
+/** `172.30.0.1 . 80`, `30080`; of a range as `keyOf`. */
+export function endpointKey(port: PortForwarding, frontend: Frontend): string {
+  if (spaceOf(frontend) === 'range') return keyOf(port, frontend)
+  return frontend.ip === undefined ? String(frontend.port) : `${frontend.ip} . ${frontend.port}`
+}
+
 function* slotElements(
-  space: names.Space,
-  key: string,
+  port: PortForwarding,
+  frontend: Frontend,
   { pool, slots }: { readonly pool: PoolName; readonly slots: readonly Target[] },
 ): Iterable<ElementObject> {
+  const space = spaceOf(frontend)
+  const container = names.endpointsIn(space, port.protocol)
+  const key = endpointKey(port, frontend)
   const offset = pool === 'local' ? LOCAL_OFFSET : 0
-  const container = names.CONTAINERS[space].endpoints
   for (const [i, target] of slots.entries())
     yield anElement(container, `${key} . ${offset + i}`, valueOf(space, target))
 }

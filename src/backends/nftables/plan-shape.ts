@@ -11,11 +11,12 @@ import {
   type Route,
 } from '../../forwarding/forwarding.ts'
 import { type ChainObject, type Rule, aChain } from '../../netfilter/nftables/ruleset.ts'
+import type { Protocol } from '../../net/protocol.ts'
 import type { BackendOptions, LocalDetector } from '../backend.ts'
 import * as names from './names.ts'
 import { markText } from './plan-layout.ts'
 import { LOCAL_OFFSET } from './plan-slots.ts'
-import { type Words, affinityKey, frontendOf, rememberedFrontendOf, wordsOf } from './plan-words.ts'
+import { type Words, affinityKey, endpointKeyOf, rememberedFrontendOf, wordsOf } from './plan-words.ts'
 
 /** How a slot is chosen. */
 export interface Choice {
@@ -26,6 +27,7 @@ export interface Choice {
 
 export interface ShapeRequest {
   readonly space: names.Space
+  readonly protocol: Protocol
   readonly routes: Frontend['routes']
   readonly slots: Readonly<Record<PoolName, number>>
   readonly choice: Choice
@@ -57,7 +59,7 @@ export class ShapePlanner {
   /** Equal requests give the identical shape. */
   shapeOf(request: ShapeRequest): Shape {
     const tokens = this.#origins().map((origin) => tokenOf(request, request.routes[origin]))
-    const name = `${tokens.join('-')}${suffixOf(request.choice)}`
+    const name = `${kindOf(request)}${tokens.join('-')}${suffixOf(request.choice)}`
     const key = `${request.space} ${name}`
     const known = this.#shapes.get(key)
     if (known !== undefined) return known
@@ -147,8 +149,14 @@ function suffixOf({ affinity, bySource }: Choice): string {
   return `${bySource ? '-source' : ''}${affinity ? '-affinity' : ''}`
 }
 
-function pickName({ space, slots, choice }: ShapeRequest, pool: PoolName): string {
-  return names.inSpace(space, `pick-${POOL_LETTER[pool]}${slots[pool]}${suffixOf(choice)}`)
+/** A range keeps the port and so needs to know no protocol. */
+function kindOf({ space, protocol }: ShapeRequest): string {
+  return space === 'range' ? '' : `${protocol.toLowerCase()}-`
+}
+
+function pickName(request: ShapeRequest, pool: PoolName): string {
+  const { space, slots, choice } = request
+  return names.inSpace(space, `pick-${kindOf(request)}${POOL_LETTER[pool]}${slots[pool]}${suffixOf(choice)}`)
 }
 
 function pickChains(words: Words, request: ShapeRequest, pool: PoolName): readonly ChainObject[] {
@@ -167,13 +175,13 @@ function pickChains(words: Words, request: ShapeRequest, pool: PoolName): readon
  * finds the slot it drew gone. The first slot is there as long as there are endpoints.
  */
 function pickRules(words: Words, request: ShapeRequest, pool: PoolName): readonly Rule[] {
-  const { space, slots, choice } = request
+  const { space, protocol, slots, choice } = request
   const offset = pool === 'local' ? ` offset ${LOCAL_OFFSET}` : ''
   const drawn = choice.bySource
     ? `jhash ${words.ip} saddr mod ${slots[pool]} seed ${SOURCE_SEED}${offset}`
     : `numgen random mod ${slots[pool]}${offset}`
   const to = (slot: string): string =>
-    `dnat to ${frontendOf(words, space)} . ${slot} map @${names.CONTAINERS[space].endpoints}`
+    `dnat to ${endpointKeyOf(words, space, protocol)} . ${slot} map @${names.endpointsIn(space, protocol)}`
   return [
     { text: to(drawn), note: `One of ${slots[pool]}` },
     { text: to(`numgen random mod 1${offset}`), note: 'The slot went away meanwhile' },

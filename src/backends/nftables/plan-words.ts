@@ -1,5 +1,6 @@
 /** How one IP family says the same things: field and type names, and the expressions that several chains use. */
 import type { Family } from '../../net/ip.ts'
+import type { Protocol } from '../../net/protocol.ts'
 import type { Space } from './names.ts'
 
 export interface Words {
@@ -19,6 +20,13 @@ export function wordsOf(family: Family): Words {
 /** What a packet that is not translated yet is looked up by. */
 export function frontendOf({ ip }: Words, space: Space): string {
   return space === 'node-port' ? 'meta l4proto . th dport' : `${ip} daddr . meta l4proto . th dport`
+}
+
+/** What the map of endpoints is looked up by, before the slot. */
+export function endpointKeyOf({ ip }: Words, space: Space, protocol: Protocol): string {
+  if (space === 'range') return `${ip} daddr . meta l4proto . th dport`
+  const port = `${protocol.toLowerCase()} dport`
+  return space === 'node-port' ? port : `${ip} daddr . ${port}`
 }
 
 /** The same, while the destination address serves as a register (see `affinityRules`). */
