@@ -73,6 +73,11 @@ describe('routePacket()', () => {
     expect(trace.at(-1)).toBe('10.1.0.1 would answer itself, so it is masqueraded')
   })
 
+  test('routePacket() does not masquerade a sender that is an endpoint on another node', () => {
+    const { verdict } = routePacket(forwarding, packet('10.1.0.2', '172.30.0.1', 80), detector)
+    expect(verdict).toMatchObject({ targets: [{ masquerade: false }, { ip: '10.1.0.2', masquerade: false }] })
+  })
+
   test('routePacket() tests source ranges before everything else', () => {
     const routed = routePacket(forwarding, packet('8.8.8.8', '1.2.3.4', 80), detector)
     expect(routed.verdict).toEqual({ kind: 'drop' })
