@@ -10,7 +10,6 @@ import { KernelError } from '../kernel/kernel-error.ts'
 import { ProgramRunner } from '../kernel/program-runner.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { createLogger } from '../runtime/create-logger.ts'
 import { silentLogger } from '../runtime/logger.ts'
 

@@ -118,7 +118,7 @@ export class ClusterLab {
     mkdirSync(state, { recursive: true })
     // Real nodes have a lock file each; namespaces on one machine would wait for each other.
     const env = { XTABLES_LOCKFILE: join(state, 'xtables.lock') }
-    const child = node.host.spawn([...program, ...own, ...network.flags, ...flags], {
+    const child = node.host.spawnProgram([...program, ...own, ...network.flags, ...flags], {
       stdio: ['ignore', log, log],
       env,
     })
@@ -135,7 +135,9 @@ export class ClusterLab {
   async down(): Promise<void> {
     await this.kubelet.stop()
     const ended = [...this.#proxies.values()].map(async (child) => {
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
     })
     await Promise.all(this.nodes.map(async ({ host }) => host.close()))
     await Promise.all([...ended, this.outside.close(), this.#underlay.host.close()])

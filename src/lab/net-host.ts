@@ -79,14 +79,14 @@ export class NetHost {
     await this.run('sh', ['-c', script], lines.join(''))
   }
 
-  /** Starts a long-running process inside; it dies with the host or with us. */
-  spawn(
-    command: readonly string[],
-    options: { stdio?: StdioOptions; env?: NodeJS.ProcessEnv } = {},
-  ): ChildProcess {
-    const [file = '', ...args] = [...this.prefix, ...command]
-    const { stdio = 'ignore', env = {} } = options
-    return spawn(file, args, { stdio, env: { ...process.env, ...env } })
+  /** Starts a long-running process in the host's own process namespace: it dies with the host, or with us. */
+  spawn(command: readonly string[], options: SpawnChoices = {}): ChildProcess {
+    return start([...this.prefix, ...command], options)
+  }
+
+  /** Starts a program that shares only the network: the process is ours to signal, and to end before `close`. */
+  spawnProgram(command: readonly string[], options: SpawnChoices = {}): ChildProcess {
+    return start([...DIES_WITH_US, 'nsenter', `--net=/proc/${this.pid}/ns/net`, '--', ...command], options)
   }
 
   /** Ends every process inside and frees the namespace with all its devices. */
@@ -94,4 +94,17 @@ export class NetHost {
     this.#pause.kill('SIGKILL')
     await this.ended
   }
+}
+
+interface SpawnChoices {
+  readonly stdio?: StdioOptions
+  /** Added to our own environment. */
+  readonly env?: NodeJS.ProcessEnv
+}
+
+function start(
+  [file = '', ...args]: readonly string[],
+  { stdio = 'ignore', env = {} }: SpawnChoices,
+): ChildProcess {
+  return spawn(file, args, { stdio, env: { ...process.env, ...env } })
 }

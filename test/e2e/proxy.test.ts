@@ -1,0 +1,91 @@
+/** The built program on a real kernel, watching a real API server over TLS. */
+import { readFileSync } from 'node:fs'
+import { jest } from '@jest/globals'
+import { DEPLOYMENTS, SERVICES } from '../../src/lab/api-server/resources.ts'
+import { specOf } from '../../src/lab/api-server/api-object.ts'
+import { Clients } from '../../src/lab/demo/clients.ts'
+import { Tally } from '../../src/lab/demo/tally.ts'
+import { kill, TestLab } from '../support/test-lab.ts'
+
+jest.setTimeout(60_000)
+
+const KILLS = 100
+
+describe('fairlead --mode iptables', () => {
+  let test: TestLab
+
+  beforeAll(async () => {
+    test = await TestLab.up({ nodes: 1, pods: 3 })
+    test.lab.startProxies()
+    await test.untilAnswered(test.clusterIp())
+  }, 60_000)
+
+  afterAll(async () => test.down())
+
+  const repliesFrom = async (address: string, tries: number): Promise<Set<string>> => {
+    const replies = new Set<string>()
+    for (let i = 0; i < tries; i++) replies.add(await test.ask(address))
+    return replies
+  }
+
+  it('spreads new connections over all ready pods, by ClusterIP and by NodePort', async () => {
+    expect(await repliesFrom(test.clusterIp(), 60)).toEqual(test.readyPods())
+    expect(await repliesFrom('192.168.100.1:30080', 60)).toEqual(test.readyPods())
+  })
+
+  it('follows pods that are replaced, and refuses at once when there is none', async () => {
+    const ref = { definition: DEPLOYMENTS, namespace: 'default', name: 'web' }
+    const scale = (replicas: number): void => {
+      test.lab.api.registry.modify(ref, (current) => ({ ...current, spec: { ...specOf(current), replicas } }))
+    }
+    scale(0)
+    await test.until('connections are refused', async () => (await test.ask(test.clusterIp())) === 'exit 7')
+    scale(2)
+    await test.until('both new pods answer', async () => {
+      const seen = await repliesFrom(test.clusterIp(), 20)
+      return seen.size === 2 && test.readyPods().size === 2
+    })
+    scale(3)
+    await test.until('three pods are ready', () => test.readyPods().size === 3)
+  })
+
+  it('repairs what somebody else removes, and says what it was', async () => {
+    const { host } = test.node
+    await host.run('iptables', ['-w', '-t', 'nat', '-F', 'OUTPUT'])
+    await host.run('iptables', ['-w', '-t', 'nat', '-F', 'PREROUTING'])
+    await test.untilAnswered(test.clusterIp())
+    const log = (): string => readFileSync(test.lab.proxyLog(test.node), 'utf8')
+    await test.until('the log tells of the repair', () => log().includes('Repaired our kernel objects'))
+    expect(log()).toMatch(/nat/)
+  })
+
+  it('keeps what is programmed while the API server is gone, and tells it', async () => {
+    await test.lab.api.stop()
+    expect(await test.ask(test.clusterIp())).not.toContain('exit')
+    const health = await test.node.host.run('curl', ['-s', 'http://127.0.0.1:10256/healthz'])
+    expect(JSON.parse(health)).toMatchObject({ healthy: true })
+    await test.lab.api.start()
+    const extra = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'late', namespace: 'default' } }
+    const spec = { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] }
+    test.lab.api.create({ ...extra, spec })
+    await test.untilAnswered(test.clusterIp('late'))
+    test.lab.api.delete(SERVICES, 'late', 'default')
+  }, 60_000)
+
+  it(`loses no connection while it is killed ${KILLS} times, at any moment of its start and work`, async () => {
+    const tally = new Tally()
+    const { host } = test.node
+    const target = { kind: 'node', host, ip: test.clusterIp(), port: 80 } as const
+    const settings = { paceMs: 20, timeoutMs: 3000, atMostSeconds: 300 }
+    const clients = new Clients([target], settings, (kind, report) => tally.add(kind, report))
+    for (let round = 0; round < KILLS; round++) {
+      const child = test.lab.startProxy(test.node)
+      // From before it reads its first byte to well after its first write.
+      await new Promise((next) => setTimeout(next, (round * 37) % 900))
+      await kill(child, 'SIGKILL')
+    }
+    await clients.stop()
+    expect(tally.failures).toEqual([])
+    expect(tally.totals().node.total).toBeGreaterThan(500)
+  }, 300_000)
+})
