@@ -129,7 +129,9 @@ async function runKernel(
   const { request } = options
   return new Promise((resolve, reject) => {
     // A session of its own: the guest's processes are processes of the host, and all of them must end with it.
-    const child = spawn(KERNEL, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true })
+    // And with us, even when we are killed.
+    const command = ['--pdeathsig', 'KILL', '--', KERNEL, ...args]
+    const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true })
     const lines: string[] = []
     const output: string[] = []
     let why = 'the machine stopped by itself'
