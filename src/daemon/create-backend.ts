@@ -1,6 +1,7 @@
 import type { Backend, BackendOptions } from '../backends/backend.ts'
 import { createIptablesBackend } from '../backends/iptables/iptables-backend.ts'
 import { createIpvsBackend } from '../backends/ipvs/ipvs-backend.ts'
+import { createNftablesBackend } from '../backends/nftables/nftables-backend.ts'
 import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
@@ -25,6 +26,6 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
     case 'ipvs':
       return createIpvsBackend({ options, exec, log, variant, nodeName, ipvs: config.ipvs })
     case 'nftables':
-      throw new Error('Cannot run in nftables mode: this build has none')
+      return createNftablesBackend({ options, exec, log })
   }
 }
