@@ -1,6 +1,6 @@
 /**
- * Settings that are valid but cannot work, or are probably not meant, on this very node. Pure; `kube-proxy-behaviour`
- * §8.4. The caller says `warning` lines once and ends the process on `fatal` ones.
+ * Settings that are valid but cannot work, or are probably not meant, on this very node. Pure; kube-proxy
+ * The caller says `warning` lines once and ends the process on `fatal` ones.
  */
 import { type Cidr, cidrFamily } from '../net/cidr.ts'
 import { type Family, familyOf } from '../net/ip.ts'

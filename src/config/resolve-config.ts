@@ -1,7 +1,7 @@
 /**
  * From what the operator wrote to a complete `Config`, or to everything that is wrong with it at once.
  *
- * Precedence is kube-proxy's (`kube-proxy-behaviour` §8.1): a file replaces the flags, except those that are about this
+ * Precedence is kube-proxy's (as of 1.36): a file replaces the flags, except those that are about this
  * process alone (`beatsFile`). A flag that the file replaces is not an error, but it is told.
  */
 import { readFileSync } from 'node:fs'

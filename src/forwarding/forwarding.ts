@@ -69,7 +69,7 @@ export interface PortForwarding {
   /** TCP port on which health checks must be let in (INPUT accept); the HTTP server itself is not a backend's work. */
   readonly healthCheckNodePort: Port | undefined
   /**
-   * `ip:port` text of every serving endpoint anywhere, ready or not (kube-proxy-behaviour §6.1): a UDP flow whose
+   * `ip:port` text of every serving endpoint anywhere, ready or not (as kube-proxy 1.36 counts them): a UDP flow whose
    * reply comes from somewhere else is stale. Sorted.
    */
   readonly servingEndpoints: readonly string[]

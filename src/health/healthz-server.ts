@@ -1,4 +1,4 @@
-/** `/healthz` and `/livez` as load balancers, probes and dashboards know them from kube-proxy (§7.5). */
+/** `/healthz` and `/livez` as load balancers, probes and dashboards know them from kube-proxy. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Clock } from '../runtime/clock.ts'
 import { type HttpAnswer, NOT_FOUND, send } from '../runtime/http-listener.ts'

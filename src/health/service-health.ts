@@ -1,5 +1,5 @@
 /**
- * The servers behind `healthCheckNodePort` (§7.6): a load balancer asks each node whether it has a ready endpoint of a
+ * The servers behind `healthCheckNodePort`: a load balancer asks each node whether it has a ready endpoint of a
  * Service with `externalTrafficPolicy: Local`, and sends only there. One instance per IP family.
  *
  * Reconciled, not driven by events: `sync` states what should be open and counted; what cannot be opened is told, left

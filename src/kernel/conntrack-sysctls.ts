@@ -1,5 +1,5 @@
 /**
- * Limits and timeouts of connection tracking (`kube-proxy-behaviour` §6.2), with three differences to kube-proxy:
+ * Limits and timeouts of connection tracking (those of kube-proxy 1.36), with three differences to kube-proxy:
  * values are only ever raised, because the admin of a node may have had reasons; nothing here is fatal, because the
  * module may not be loaded before the first rule is; and every change is told with its reason.
  */

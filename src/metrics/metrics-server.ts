@@ -1,5 +1,5 @@
 /**
- * The server on metricsBindAddress (§7.7): `/metrics` and what kube-proxy offers beside it. It answers from callbacks,
+ * The server on metricsBindAddress: `/metrics` and what kube-proxy offers beside it. It answers from callbacks,
  * so that it shows what is in force now and knows nobody.
  */
 import type { IncomingMessage, RequestListener } from 'node:http'

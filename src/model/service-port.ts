@@ -48,7 +48,7 @@ export interface ServicePort {
   /** Never empty: a list that allows everything (or none of this family) is `undefined`. */
   readonly sourceRanges: readonly Cidr[] | undefined
   readonly internalTrafficPolicy: TrafficPolicy
-  /** `Cluster` where the Service type makes the field meaningless (kube-proxy-behaviour §1.4). */
+  /** `Cluster` where the Service type makes the field meaningless (kube-proxy 1.36). */
   readonly externalTrafficPolicy: TrafficPolicy
   readonly healthCheckNodePort: Port | undefined
   /** Timeout in seconds of `sessionAffinity: ClientIP`; `undefined` without affinity. */
