@@ -24,8 +24,8 @@ const REMOVE_PAUSE_MS = 50
 
 /** The kernel's word about a table: what somebody else did to it since the last question, a line for people. */
 export interface TableNotifications {
-  /** To be called around every write of our own. */
-  expectOwnWrites<T>(write: () => Promise<T>): Promise<T>
+  /** Runs a write of our own that makes `transactions` at most. */
+  ownWrites<T>(transactions: number, write: () => Promise<T>): Promise<T>
   foreignChange(): string | undefined
 }
 
@@ -123,7 +123,7 @@ export class NftablesBackend implements Backend<BackendObject> {
     const write = async (): Promise<void> => {
       for (const step of script) await this.#applyStep(step, signal)
     }
-    await (this.#notifications === undefined ? write() : this.#notifications.expectOwnWrites(write))
+    await (this.#notifications?.ownWrites(script.length, write) ?? write())
     this.#written = true
     this.#observed = false
   }
@@ -147,7 +147,7 @@ export class NftablesBackend implements Backend<BackendObject> {
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {
     this.#written = false
     const remove = async (): Promise<boolean> => this.#nft.deleteTable(signal)
-    const found = await (this.#notifications?.expectOwnWrites(remove) ?? remove())
+    const found = await (this.#notifications?.ownWrites(1, remove) ?? remove())
     return found ? [`table ${this.#table.family} ${this.#table.name}`] : []
   }
 

@@ -62,7 +62,7 @@ function sharedContainers(words: Words): readonly ContainerObject[] {
     aContainer(names.NODE_PORT_IPS, `set { type ${address}; }`),
     aContainer(names.HAIRPIN, `set { type ${address} . ${address}; }`),
     aContainer(names.SERVICE_CIDRS, `set { type ${address}; flags interval; }`),
-    aContainer(names.AFFINITY, `map { ${affinity}; size 1048576; flags dynamic,timeout; }`),
+    aContainer(names.AFFINITY, `map { ${affinity}; size 262144; flags dynamic,timeout; }`),
     aContainer(
       names.TRANSLATED,
       // An idle TCP connection is forgotten by connection tracking after five days, too.

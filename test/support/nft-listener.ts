@@ -1,0 +1,50 @@
+/**
+ * Listens to the kernel inside a network namespace, where a test process cannot be: started by `nsenter`, it brings a
+ * table to life with the program's own backend, and answers every line on standard input with what the probe says.
+ */
+import { createInterface } from 'node:readline'
+import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
+import { NftNotifications } from '../../src/kernel/nft-notifications.ts'
+import { ProgramRunner } from '../../src/kernel/program-runner.ts'
+import { diffState } from '../../src/netfilter/kernel-state.ts'
+import { silentLogger } from '../../src/runtime/logger.ts'
+import { aForwarding, aPort } from './forwarding-builder.ts'
+
+const ports = Number(process.argv[2])
+const signal = new AbortController().signal
+const notifications = await NftNotifications.open('ip kube-proxy')
+const backend = await createNftablesBackend({
+  options: { family: 'IPv4', detector: undefined, masqueradeMark: 0x4000, dropInvalid: true },
+  exec: new ProgramRunner(),
+  log: silentLogger,
+  notifications,
+})
+
+function forwardingOf(count: number) {
+  const numbers = Array.from({ length: count }, (_, i) => i + 1)
+  return aForwarding(
+    numbers.map((n) =>
+      aPort(`ns/s${n}`)
+        .clusterIp(`172.30.${n >> 8}.${n & 255}`)
+        .endpoints('10.1.0.1:80', '10.1.0.2:80'),
+    ),
+  )
+}
+
+async function repair(count: number): Promise<number> {
+  const have = await backend.observe(signal)
+  const changes = diffState(backend.plan(forwardingOf(count)), have)
+  await backend.apply(backend.script(changes), signal)
+  return changes.created.length + changes.updated.length + changes.removed.length
+}
+
+async function answer(line: string): Promise<unknown> {
+  if (line === 'open') return notifications !== undefined
+  if (line.startsWith('repair ')) return repair(Number(line.slice('repair '.length)))
+  return (await backend.probe(signal))?.what ?? null
+}
+
+await repair(ports)
+process.stdout.write('ready\n')
+for await (const line of createInterface({ input: process.stdin }))
+  process.stdout.write(`${JSON.stringify(await answer(line))}\n`)
