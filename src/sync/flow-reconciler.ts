@@ -1,9 +1,11 @@
 /**
  * Keeps connection tracking true to the decision: after every change that can matter, the flows of a family are listed,
  * judged, and those that contradict the decision are forgotten. Level-triggered, so it is the same after a restart, and
- * never a full flush.
+ * never a full flush. Of the decision only the ports that flows are judged for are kept, so that one change costs as
+ * much as itself, however many other ports there are.
  */
 import { FlowJudge, type StaleFlow } from '../backends/stale-flows.ts'
+import { ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
 import type { Flow } from '../netfilter/conntrack/flow.ts'
 import type { Family } from '../net/ip.ts'
@@ -35,6 +37,8 @@ export class FlowReconciler {
   readonly #loop: SyncLoop
   /** Since when a flow that may live on for a while has been stale. */
   readonly #staleSinceMs = new Map<string, number>()
+  /** All ports of the newest decision; below, the decisions now and before, reduced to the ports that matter here. */
+  #allPorts: Forwarding['ports'] = ShardedMap.empty()
   #forwarding: Forwarding | undefined
   #former: Forwarding | undefined
   #looksLeft = 0
@@ -54,8 +58,8 @@ export class FlowReconciler {
   /** The kernel now follows this decision. */
   consider(forwarding: Forwarding): void {
     const before = this.#forwarding
-    this.#forwarding = forwarding
-    if (before !== undefined && !concernsFlows(before, forwarding)) return
+    this.#forwarding = { ...forwarding, ports: this.#judgedPorts(forwarding) }
+    if (before?.ports === this.#forwarding.ports) return
     this.#former = before
     this.#looksLeft = 2
     this.#loop.request()
@@ -63,6 +67,16 @@ export class FlowReconciler {
 
   async start(signal: AbortSignal): Promise<void> {
     await this.#loop.start(signal)
+  }
+
+  /** Those that can have stale flows; the same map as last time when none of them changed. */
+  #judgedPorts({ ports }: Forwarding): Forwarding['ports'] {
+    const changes = [...this.#allPorts.changesTo(ports)]
+    this.#allPorts = ports
+    const judged = this.#forwarding?.ports ?? ShardedMap.empty()
+    return judged.with(
+      changes.map(({ key, to }) => [key, to !== undefined && mayHaveStaleFlows(to) ? to : undefined]),
+    )
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -113,15 +127,9 @@ function mayHaveStaleFlows(port: PortForwarding): boolean {
   return port.protocol !== 'TCP' || port.onEndpointRemoval.action !== 'default'
 }
 
-function concernsFlows(before: Forwarding, after: Forwarding): boolean {
-  for (const { from, to } of before.ports.changesTo(after.ports))
-    if ([from, to].some((port) => port !== undefined && mayHaveStaleFlows(port))) return true
-  return false
-}
-
 function protocolsOf(forwarding: Forwarding, former: Forwarding | undefined): ReadonlySet<Protocol> {
   const protocols = new Set<Protocol>()
   for (const ports of [forwarding.ports, former?.ports])
-    for (const port of ports?.values() ?? []) if (mayHaveStaleFlows(port)) protocols.add(port.protocol)
+    for (const port of ports?.values() ?? []) protocols.add(port.protocol)
   return protocols
 }
