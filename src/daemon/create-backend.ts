@@ -4,7 +4,10 @@ import { createIpvsBackend } from '../backends/ipvs/ipvs-backend.ts'
 import { createNftablesBackend } from '../backends/nftables/nftables-backend.ts'
 import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
+import { NftNotifications } from '../kernel/nft-notifications.ts'
+import { openIpvsControl } from '../kernel/open-ipvs-control.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
+import type { Family } from '../net/ip.ts'
 import type { Logger } from '../runtime/logger.ts'
 
 export interface BackendWiring {
@@ -22,10 +25,31 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
   const variant = config.iptablesVariant === 'auto' ? undefined : config.iptablesVariant
   switch (config.mode) {
     case 'iptables':
-      return createIptablesBackend({ options, exec, log, variant })
+      return createIptablesBackend({
+        options,
+        exec,
+        log,
+        variant,
+        notifications: await tableChanges(options.family),
+      })
     case 'ipvs':
-      return createIpvsBackend({ options, exec, log, variant, nodeName, ipvs: config.ipvs })
+      return createIpvsBackend({
+        options,
+        exec,
+        log,
+        variant,
+        nodeName,
+        ipvs: config.ipvs,
+        control: await openIpvsControl(exec, log),
+      })
     case 'nftables':
       return createNftablesBackend({ options, exec, log })
   }
+}
+
+/** What the kernel tells about the tables of iptables' nft variant; nothing where it cannot be asked to tell. */
+async function tableChanges(family: Family): Promise<readonly NftNotifications[]> {
+  const tables = family === 'IPv4' ? (['ip nat', 'ip filter'] as const) : (['ip6 nat', 'ip6 filter'] as const)
+  const opened = await Promise.all(tables.map(async (table) => NftNotifications.open(table)))
+  return opened.every((table) => table !== undefined) ? opened : []
 }

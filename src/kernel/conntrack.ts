@@ -26,7 +26,8 @@ export class Conntrack {
   /** Deletes these flows in one process; flows that are gone already are no error. Throws `KernelError`. */
   async delete(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     if (flows.length === 0) return
-    const request = { file: 'conntrack', args: ['-R', '-'], stdin: renderDeletions(flows), signal }
+    const commands = { stdin: renderDeletions(flows), stdinAsFile: true }
+    const request = { file: 'conntrack', args: ['-R', '-'], ...commands, signal }
     const result = await this.#exec.run(request)
     if (result.exitCode !== 0 && !saysNothingThere(result)) throw refusal(request, result, 'delete')
   }

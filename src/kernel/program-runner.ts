@@ -1,4 +1,8 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import type { Readable } from 'node:stream'
 import type { Exec, ExecRequest, ExecResult } from './exec.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
 
@@ -23,48 +27,73 @@ export class ProgramRunner implements Exec {
   }
 
   async run(request: ExecRequest): Promise<ExecResult> {
-    const [file, ...args] = [...this.#prefix, request.file, ...request.args] as [string, ...string[]]
     const startedMs = performance.now()
+    const child = this.#start(request)
+    const output = collect(child.stdout)
+    const errors = collect(child.stderr)
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    return new Promise((resolve, reject) => {
-      const child = spawn(file, args, {
-        env: this.#env,
-        stdio: ['pipe', 'pipe', 'pipe'],
-        signal: request.signal,
-      })
-      const stdout: Buffer[] = []
-      const stderr: Buffer[] = []
-      let timedOut = false
-      const timer = setTimeout(() => {
-        timedOut = true
-        child.kill('SIGKILL')
-      }, timeoutMs)
-      child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
-      child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
-      // A program that ends before it has read everything closes the pipe; its exit code tells the rest.
-      child.stdin.on('error', () => undefined)
-      child.on('error', (cause: NodeJS.ErrnoException) => {
-        clearTimeout(timer)
-        reject(neverRan(request, cause))
-      })
-      child.on('close', (exitCode, killedBy) => {
-        clearTimeout(timer)
-        const errorText = Buffer.concat(stderr).toString('utf8')
-        if (exitCode === null)
-          reject(
-            killed(request, timedOut ? `${timeoutMs} ms passed` : `signal ${killedBy ?? '?'}`, errorText),
-          )
-        else
-          resolve({
-            exitCode,
-            stdout: Buffer.concat(stdout).toString('utf8'),
-            stderr: errorText,
-            durationMs: performance.now() - startedMs,
-          })
-      })
-      child.stdin.end(request.stdin ?? '')
+    const end = await ended(child, timeoutMs).catch((cause: unknown) => {
+      throw neverRan(request, cause as NodeJS.ErrnoException)
     })
+    const stderr = errors()
+    if (end.exitCode !== null)
+      return { exitCode: end.exitCode, stdout: output(), stderr, durationMs: performance.now() - startedMs }
+    throw killed(request, end.timedOut ? `${timeoutMs} ms passed` : `signal ${end.signal ?? '?'}`, stderr)
   }
+
+  #start(request: ExecRequest): ChildProcess {
+    const [file, ...args] = [...this.#prefix, request.file, ...request.args] as [string, ...string[]]
+    const stdin = request.stdin ?? ''
+    const input = request.stdinAsFile === true ? unlinkedFile(stdin) : 'pipe'
+    const stdio: StdioOptions = [input, 'pipe', 'pipe']
+    const child = spawn(file, args, { env: this.#env, stdio, signal: request.signal })
+    if (typeof input === 'number') closeSync(input)
+    // A program that ends before it has read everything closes the pipe; its exit code tells the rest.
+    child.stdin?.on('error', () => undefined).end(stdin)
+    return child
+  }
+}
+
+interface End {
+  /** `null`: a signal ended it. */
+  readonly exitCode: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly timedOut: boolean
+}
+
+/** Rejects when the program could not be started, or was aborted. */
+function ended(child: ChildProcess, timeoutMs: number): Promise<End> {
+  return new Promise((resolve, reject) => {
+    let timedOut = false
+    const timer = setTimeout(() => {
+      timedOut = true
+      child.kill('SIGKILL')
+    }, timeoutMs)
+    child.on('error', (cause) => {
+      clearTimeout(timer)
+      reject(cause)
+    })
+    child.on('close', (exitCode, signal) => {
+      clearTimeout(timer)
+      resolve({ exitCode, signal, timedOut })
+    })
+  })
+}
+
+/** Everything that the stream has given so far, as text, whenever asked. */
+function collect(stream: Readable | null): () => string {
+  const chunks: Buffer[] = []
+  stream?.on('data', (chunk: Buffer) => chunks.push(chunk))
+  return () => Buffer.concat(chunks).toString('utf8')
+}
+
+/** An open file with this content and no name: it is gone when the last reader is. */
+function unlinkedFile(content: string): number {
+  const path = `${existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/fairlead-${process.pid}-${randomUUID()}`
+  writeFileSync(path, content, { mode: 0o600 })
+  const file = openSync(path, 'r')
+  unlinkSync(path)
+  return file
 }
 
 function failure(request: ExecRequest, code: KernelErrorCode, stderr: string, remedy: string) {

@@ -14,7 +14,7 @@ import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from '.
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
 import { IptablesPlanner } from './plan.ts'
-import { JumpProbe } from './jump-probe.ts'
+import { type ForeignChanges, JumpProbe } from './jump-probe.ts'
 import { scriptFor } from './script.ts'
 
 export interface IptablesBackendOptions {
@@ -24,6 +24,8 @@ export interface IptablesBackendOptions {
   readonly variant?: IptablesVariant | undefined
   readonly log: Logger
   readonly clock?: Clock
+  /** What the kernel tells about the tables that iptables uses; used in the nft variant alone. */
+  readonly notifications?: readonly ForeignChanges[]
 }
 
 /** Throws `KernelError` when the programs are missing, too old or not allowed, or the kernel lacks the family. */
@@ -71,7 +73,8 @@ export class IptablesBackend implements Backend<BackendObject> {
     this.#sets = wiring.sets
     this.#clock = wiring.clock ?? systemClock
     this.#planner = new IptablesPlanner(wiring.options, wiring.sets)
-    this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock })
+    const notifications = wiring.iptables.programs.variant === 'nft' ? (wiring.notifications ?? []) : []
+    this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock, notifications })
   }
 
   get family() {
@@ -105,7 +108,9 @@ export class IptablesBackend implements Backend<BackendObject> {
 
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
     this.#probe.forget()
-    for (const step of script) await this.#applyStep(step, signal)
+    await this.#probe.ownWrite(async () => {
+      for (const step of script) await this.#applyStep(step, signal)
+    })
   }
 
   blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined {

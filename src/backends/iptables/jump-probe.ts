@@ -2,7 +2,8 @@
  * Notices that somebody else touched the way to our rules, cheaply enough to ask all the time.
  *
  * It looks at the jumps from the built-in chains and at the first chain behind them, not at everything: who flushes a
- * table takes the jumps along. In the nft variant a chain is listed without reading the rest. Legacy iptables always
+ * table takes the jumps along. In the nft variant the kernel itself tells when a table was changed, and a chain is
+ * listed without reading the rest; so there nothing is read while nobody touches anything. Legacy iptables always
  * copies a whole table to read one chain of it, so its `nat` table is read only after the kernel has put another one
  * in its place, which shows in the list of the kernel's large allocations (for all namespaces together, hence a hint
  * and not a proof; every ten seconds it is read in any case).
@@ -20,6 +21,8 @@ const MIN_INTERVAL_MS = 700
 /** A table that is read faster than this is read every time. */
 const CHEAP_MS = 15
 const ALWAYS_AFTER_MS = 10_000
+/** A restore makes a transaction per table and a few more the first time. */
+const MOST_TRANSACTIONS = 1000
 
 const FILTER_CHAINS = chainsOf('filter')
 const NAT_CHAINS = [...chainsOf('nat'), SERVICES]
@@ -28,20 +31,40 @@ function chainsOf(table: Table): readonly string[] {
   return [...new Set(JUMPS.filter((jump) => jump.table === table).map(({ chain }) => chain))]
 }
 
+/** The kernel's word about a table (nft variant): what somebody else did to it since the last question. */
+export interface ForeignChanges {
+  /** Runs a write of our own that makes `transactions` at most. */
+  ownWrites<T>(transactions: number, write: () => Promise<T>): Promise<T>
+  foreignChange(): string | undefined
+}
+
 export interface JumpProbeOptions {
   readonly iptables: Iptables
   readonly clock: Clock
+  /** One per table; empty: nobody tells, so the chains are read at every question. */
+  readonly notifications: readonly ForeignChanges[]
 }
 
 export class JumpProbe {
   readonly #iptables: Iptables
   readonly #clock: Clock
+  readonly #notifications: readonly ForeignChanges[]
   #checkedAtMs = -Infinity
+  #readAtMs = -Infinity
   #nat: { readonly costMs: number; readonly readAtMs: number; readonly allocations: string } | undefined
 
   constructor(options: JumpProbeOptions) {
     this.#iptables = options.iptables
     this.#clock = options.clock
+    this.#notifications = options.notifications
+  }
+
+  /** Runs a write of our own, which is nobody's drift. */
+  async ownWrite<T>(write: () => Promise<T>): Promise<T> {
+    return this.#notifications.reduce<() => Promise<T>>(
+      (inner, table) => async () => table.ownWrites(MOST_TRANSACTIONS, inner),
+      write,
+    )()
   }
 
   /** We have changed the tables ourselves: what is known about them is void. */
@@ -54,10 +77,19 @@ export class JumpProbe {
     const nowMs = this.#clock.monotonic()
     if (servicesText === undefined || nowMs - this.#checkedAtMs < MIN_INTERVAL_MS) return undefined
     this.#checkedAtMs = nowMs
+    if (!this.#isDue(nowMs)) return undefined
+    this.#readAtMs = nowMs
     const filter = await this.#iptables.listChains('filter', FILTER_CHAINS, signal)
     const inFilter = driftIn(filter, 'filter', servicesText)
     if (inFilter !== undefined || !(await this.#natIsDue(nowMs))) return inFilter
     return this.#checkNat(servicesText, signal)
+  }
+
+  /** Where the kernel tells about changes, reading without being told is only a safeguard. */
+  #isDue(nowMs: number): boolean {
+    const told = this.#notifications.filter((table) => table.foreignChange() !== undefined)
+    if (told.length > 0 || this.#notifications.length === 0) return true
+    return nowMs - this.#readAtMs > ALWAYS_AFTER_MS
   }
 
   async #checkNat(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {

@@ -1,0 +1,46 @@
+import { KernelError } from '../../../src/kernel/kernel-error.ts'
+import { ProgramRunner } from '../../../src/kernel/program-runner.ts'
+
+const runner = new ProgramRunner()
+
+test('ProgramRunner gives input, and tells output, errors and exit code apart', async () => {
+  const args = ['-c', 'cat; echo oops >&2; exit 3']
+  const result = await runner.run({ file: 'sh', args, stdin: 'hello' })
+  expect(result).toMatchObject({ exitCode: 3, stdout: 'hello', stderr: 'oops\n' })
+})
+
+test('ProgramRunner can give input as a file that programs may open', async () => {
+  const request = { file: 'sh', args: ['-c', 'cat /dev/stdin'], stdin: 'hello', stdinAsFile: true }
+  expect(await runner.run(request)).toMatchObject({ exitCode: 0, stdout: 'hello' })
+})
+
+test('ProgramRunner survives a program that does not read its input', async () => {
+  const request = { file: 'true', args: [], stdin: 'x'.repeat(10_000_000) }
+  expect(await runner.run(request)).toMatchObject({ exitCode: 0 })
+})
+
+test('ProgramRunner names a missing program and the remedy', async () => {
+  const error = await runner.run({ file: 'no-such-tool', args: [] }).catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(KernelError)
+  expect(error).toMatchObject({
+    code: 'missing-tool',
+    message:
+      'Cannot run no-such-tool: no such program in PATH; install the package that contains "no-such-tool"',
+  })
+})
+
+test('ProgramRunner ends a program that takes too long', async () => {
+  const error = await runner
+    .run({ file: 'sleep', args: ['60'], timeoutMs: 50 })
+    .catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'timeout', exitCode: undefined })
+})
+
+test('ProgramRunner ends a program when the signal is aborted', async () => {
+  const stop = new AbortController()
+  const running = runner
+    .run({ file: 'sleep', args: ['60'], signal: stop.signal })
+    .catch((thrown: unknown) => thrown)
+  stop.abort()
+  expect(await running).toMatchObject({ name: 'AbortError' })
+})
