@@ -86,6 +86,8 @@ export class ClusterFeed {
       this.#inSync.add(event.resource)
       this.#options.log.info({ resource: event.resource }, 'In sync with the API server')
     }
+    // Each page is worked in while the next one is under way: no long stop when the list is complete.
+    if (event.type === 'page') this.#options.store.snapshot()
     // The pages of a list are one change, told when it is complete.
     if (event.type !== 'page' && this.inSync) this.#options.onChange(event.resource)
   }

@@ -4,11 +4,12 @@
  */
 import type { Backend, Drift } from '../backends/backend.ts'
 import type { Forwarding } from '../forwarding/forwarding.ts'
-import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
+import type { ClusterSnapshot, FamilySnapshot } from '../model/cluster-snapshot.ts'
 import type { KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { createBackoff } from './backoff.ts'
+import { decideInSlices } from './decide-in-slices.ts'
 import { watchDrift } from './drift-watch.ts'
 import { Reconciler, type ReconcilerOptions, type RefusedPort, type SyncResult } from './reconciler.ts'
 import { SyncLoop } from './sync-loop.ts'
@@ -54,6 +55,7 @@ export class FamilyPipeline<O extends KernelObject> {
   #running = false
   #pendingDrift: { readonly drift: Drift; readonly noticedAtMs: number } | undefined
   #forwarding: Forwarding | undefined
+  #decided: FamilySnapshot | undefined
 
   constructor(options: FamilyPipelineOptions<O>) {
     this.#options = options
@@ -123,7 +125,8 @@ export class FamilyPipeline<O extends KernelObject> {
     this.#running = true
     try {
       const startedMs = clock.monotonic()
-      const forwarding = decide(current)
+      const forwarding = await decideInSlices(current, { family, decide, previous: this.#decided })
+      this.#decided = current.families[family]
       const decideMs = clock.monotonic() - startedMs
       const result = await this.#reconciler.sync(forwarding, signal)
       this.#forwarding = forwarding

@@ -24,17 +24,22 @@ const HASH = '/proc/sys/../../sys/module/nf_conntrack/parameters/hashsize'
 /** Files as the programs see them; a value of `ro:N` cannot be written. */
 function aKernel(files: Record<string, string>) {
   const writes: string[] = []
+  const answer = (exitCode: number, stdout: string, stderr = '') =>
+    Promise.resolve({ exitCode, stdout, stderr, durationMs: 0 })
   const exec: Exec = {
     run: ({ file, args, stdin }: ExecRequest) => {
-      const path = args[0]!
-      const value = files[path]
-      const answer = (exitCode: number, stdout: string, stderr = '') =>
-        Promise.resolve({ exitCode, stdout, stderr, durationMs: 0 })
-      if (value === undefined) return answer(1, '', `${file}: ${path}: No such file or directory\n`)
-      if (file === 'cat') return answer(0, `${value.replace('ro:', '')}\n`)
-      if (value.startsWith('ro:')) return answer(1, '', `tee: ${path}: Permission denied\n`)
-      writes.push(`${path}=${stdin!.trim()}`)
-      files[path] = stdin!.trim()
+      const paths = args.filter((arg) => arg.startsWith('/proc/'))
+      if (file === 'grep') {
+        const present = paths.filter((path) => files[path] !== undefined)
+        const lines = present.map((path) => `${path}:${files[path]!.replace('ro:', '')}\n`)
+        return answer(present.length === paths.length ? 0 : 2, lines.join(''))
+      }
+      const readOnly = paths.find((path) => files[path]?.startsWith('ro:') !== false)
+      if (readOnly !== undefined) return answer(1, '', `tee: ${readOnly}: Permission denied\n`)
+      for (const path of paths) {
+        writes.push(`${path}=${stdin!.trim()}`)
+        files[path] = stdin!.trim()
+      }
       return answer(0, '')
     },
   }
