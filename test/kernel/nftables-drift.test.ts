@@ -18,7 +18,7 @@ class Listener {
       '--disable-warning=ExperimentalWarning',
       ENTRY,
       String(ports),
-    ] as [string, ...string[]]
+    ] as unknown as [string, ...string[]]
     this.#child = spawn(file, args, { stdio: 'pipe' })
     this.#child.stderr.pipe(process.stderr)
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]()

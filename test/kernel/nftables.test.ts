@@ -1,4 +1,5 @@
 /** The nftables mode against the real program and kernel, each test in a namespace of its own. */
+import { readFileSync } from 'node:fs'
 import { createNftablesBackend, type NftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import type { BackendOptions } from '../../src/backends/backend.ts'
@@ -17,7 +18,22 @@ import {
   everyOrigin,
   withPorts,
 } from '../support/forwarding-builder.ts'
+import { exampleForwarding } from '../support/iptables-example.ts'
 import { NetNamespace } from '../support/net-namespace.ts'
+import { printedTable } from '../support/nftables-example.ts'
+
+const GOLDEN = `${import.meta.dirname}/../golden/nftables/one-service.txt`
+
+/** A few objects as kube-proxy makes them: names that we use, too, with other types and rules. */
+const KUBE_PROXY_TABLE = `table ip kube-proxy {
+  comment "rules for kube-proxy";
+  set cluster-ips { type ipv4_addr; comment "Active ClusterIPs"; elements = { 172.30.0.41 }; }
+  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 172.30.0.41 . tcp . 80 : goto service-X-ns/svc/tcp/p80 }; }
+  chain nat-output { type nat hook output priority -100; jump services; }
+  chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
+  chain service-X-ns/svc/tcp/p80 { meta l4proto tcp dnat to 10.180.0.1:80; }
+}
+`
 
 const signal = AbortSignal.timeout(300_000)
 let namespace: NetNamespace
@@ -162,5 +178,132 @@ describe.each(FAMILIES)('nftables backend, %s', (family) => {
     await bring(await aBackend(family), everything(family))
     const other = await aBackend(family, { masqueradeMark: 0x8000, dropInvalid: false })
     await expectInKernel(other, await bring(other, everything(family)))
+  })
+})
+
+describe('nftables backend', () => {
+  test('prints the table that the README shows', async () => {
+    await bring(await aBackend('IPv4'), exampleForwarding())
+    const text = await namespace.run('nft', ['list', 'table', 'ip', 'kube-proxy'])
+    expect(printedTable(text)).toBe(readFileSync(GOLDEN, 'utf8'))
+  })
+
+  test('takes over a table of kube-proxy in one transaction and touches no other table', async () => {
+    const foreign = 'table ip other {\n\tchain c {\n\t\taccept comment "not ours"\n\t}\n}\n'
+    await namespace.run('nft', ['-f', '-'], `${KUBE_PROXY_TABLE}${foreign}`)
+    const backend = await aBackend('IPv4')
+    const have = await backend.observe(signal)
+    const want = backend.plan(everything('IPv4'))
+    const script = backend.script(diffState(want, have))
+    expect(script.length).toBe(1)
+    await backend.apply(script, signal)
+    await expectInKernel(backend, want)
+    expect(await namespace.run('nft', ['list', 'table', 'ip', 'other'])).toBe(foreign)
+    expect(await namespace.run('nft', ['list', 'tables'])).toBe('table ip other\ntable ip kube-proxy\n')
+  })
+
+  test('cleanup() removes the table of its family and nothing else', async () => {
+    await namespace.run('nft', ['add', 'table', 'ip', 'other'])
+    const [backend, other] = [await aBackend('IPv4'), await aBackend('IPv6')]
+    await bring(backend, everything('IPv4'))
+    await bring(other, everything('IPv6'))
+    expect(await backend.cleanup(signal)).toEqual(['table ip kube-proxy'])
+    expect(await backend.cleanup(signal)).toEqual([])
+    expect(await namespace.run('nft', ['list', 'tables'])).toBe('table ip other\ntable ip6 kube-proxy\n')
+  })
+
+  test('a restart keeps what packets have written', async () => {
+    const sticky = aForwarding([
+      aPort('ns/sticky').clusterIp('172.30.0.1').affinity(3600).endpoints('10.1.0.1:80'),
+    ])
+    await bring(await aBackend('IPv4'), sticky)
+    const client = '10.0.0.9 . 172.30.0.1 . 6 . 80 timeout 1h : 10.1.0.1'
+    await namespace.run('nft', ['-f', '-'], `add element ip kube-proxy affinity { ${client} }\n`)
+    const again = await aBackend('IPv4')
+    await expectInKernel(again, await bring(again, sticky))
+    const affinity = await namespace.run('nft', ['list', 'map', 'ip', 'kube-proxy', 'affinity'])
+    expect(affinity).toContain('10.0.0.9 . 172.30.0.1 . tcp . 80 timeout 1h')
+  })
+
+  test('a first load is cut into transactions, and so are great changes of a full table', async () => {
+    const many = (count: number, pod: number): Forwarding => {
+      const numbers = Array.from({ length: count }, (_, i) => i)
+      const ports = numbers.map((n) => {
+        const targets = [0, 1, 2, 3].map((e) => `10.${pod}.${n >> 6}.${((n & 63) << 2) + e}:80`)
+        return aPort(`ns/s${n}`)
+          .clusterIp(`172.30.${n >> 8}.${n & 255}`)
+          .endpoints(...targets)
+      })
+      return aForwarding(ports)
+    }
+    const backend = await aBackend('IPv4')
+    let have = await backend.observe(signal)
+    for (const forwarding of [many(6000, 1), many(7000, 2), many(10, 1)]) {
+      const want = backend.plan(forwarding)
+      const script = backend.script(diffState(want, have))
+      expect(script.length).toBeGreaterThan(1)
+      await backend.apply(script, signal)
+      await expectInKernel(backend, want)
+      have = want
+    }
+  }, 60_000)
+
+  test('blame() names the service port whose element nft refuses', async () => {
+    const backend = await aBackend('IPv4')
+    const forwarding = everything('IPv4')
+    await bring(backend, forwarding)
+    const clash = aPort('ns/clash', { protocol: 'UDP' }).clusterIp('172.30.0.8', 15_000, { lastPort: 16_000 })
+    const next = withPorts(forwarding, [['ns/clash:/UDP', clash.endpoints('10.1.0.1:80').build()]])
+    const error: unknown = await bring(backend, next).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ name: 'KernelError', code: 'rejected' })
+    expect(backend.blame(error, next)).toBe('ns/clash:/UDP')
+  })
+
+  test('a set or a chain that somebody removed comes back, one too many goes', async () => {
+    const backend = await aBackend('IPv4')
+    const want = await bring(backend, everything('IPv4'))
+    const damage = [
+      'flush chain ip kube-proxy services',
+      'add rule ip kube-proxy masquerading accept',
+      'add chain ip kube-proxy strange { type filter hook input priority 7; }',
+      'add rule ip kube-proxy strange drop',
+      'add set ip kube-proxy strange { type ipv4_addr; }',
+      'add element ip kube-proxy strange { 192.0.2.1 }',
+      'delete set ip kube-proxy nodeport-ips',
+      'delete element ip kube-proxy cluster-ips { 172.30.0.1 }',
+      'flush map ip kube-proxy service-ips',
+    ]
+    await namespace.run(
+      'nft',
+      ['-f', '-'],
+      'flush chain ip kube-proxy services\nflush chain ip kube-proxy firewall-check\nflush chain ip kube-proxy nodeport-endpoints-check\n',
+    )
+    await namespace.run('nft', ['-f', '-'], `${damage.join('\n')}\n`)
+    await bring(backend, everything('IPv4'))
+    await expectInKernel(backend, want)
+    expect(await listed('IPv4')).not.toContain('strange')
+  })
+
+  test('probe() without notifications notices that the table is gone', async () => {
+    const backend = await aBackend('IPv4')
+    expect(await backend.probe(signal)).toBeUndefined()
+    await bring(backend, everything('IPv4'))
+    expect(await backend.probe(signal)).toBeUndefined()
+    await namespace.run('nft', ['delete', 'table', 'ip', 'kube-proxy'])
+    expect(await backend.probe(signal)).toEqual({ what: 'table ip kube-proxy is missing' })
+  })
+
+  test('names of API objects never reach the tool', async () => {
+    const backend = await aBackend('IPv4')
+    const name = 'ns/"; delete table ip kube-proxy; #'
+    const want = await bring(
+      backend,
+      aForwarding([aPort(name, { port: '\n}' }).clusterIp('172.30.0.1').endpoints('10.1.0.1:80')]),
+    )
+    await expectInKernel(backend, want)
+    await expect(aBackend('IPv4', { detector: { by: 'interface', name: 'x" drop' } })).rejects.toMatchObject({
+      name: 'KernelError',
+      code: 'unsupported',
+    })
   })
 })

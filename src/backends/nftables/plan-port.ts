@@ -30,22 +30,23 @@ export class PortPlanner {
   }
 
   objectsOf(port: PortForwarding): PortObjects {
-    const slots = { cluster: slotsOf(port.pools.cluster), local: slotsOf(port.pools.local) }
+    const slots = slotsOfPools(port)
     const own: ElementObject[] = []
-    const shared: NftObject[] = []
     for (const frontend of port.frontends) {
-      const space = spaceOf(frontend)
       const shape = this.#shapeOf(port, frontend, slots)
-      own.push(...this.#frontendElements(port, { frontend, space, shape, slots }))
-      shared.push(...shape.chains, ...this.#remembering(port, shape), ...addressElements(frontend))
+      own.push(...this.#frontendElements(port, { frontend, space: spaceOf(frontend), shape, slots }))
     }
-    shared.push(...hairpinElements(port))
-    return { own, shared }
+    return { own, shared: this.sharedOf(port, slots) }
   }
 
-  /** What of a service port is counted, without the work for the rest. */
-  sharedOf(port: PortForwarding): readonly NftObject[] {
-    return this.objectsOf(port).shared
+  /** The shared part alone: what is to be released when the service port goes. */
+  sharedOf(port: PortForwarding, slots: Slots = slotsOfPools(port)): readonly NftObject[] {
+    const shared: NftObject[] = [...hairpinElements(port)]
+    for (const frontend of port.frontends) {
+      const shape = this.#shapeOf(port, frontend, slots)
+      shared.push(...shape.chains, ...this.#remembering(port, shape), ...addressElements(frontend))
+    }
+    return shared
   }
 
   #shapeOf(port: PortForwarding, frontend: Frontend, slots: Slots): Shape {
@@ -91,6 +92,10 @@ export class PortPlanner {
     if (port.affinitySeconds === undefined || shape.chains.length === 0) return []
     return [rememberChain(this.#words, names.PROTOCOL_NUMBER[port.protocol], port.affinitySeconds)]
   }
+}
+
+function slotsOfPools({ pools }: PortForwarding): Slots {
+  return { cluster: slotsOf(pools.cluster), local: slotsOf(pools.local) }
 }
 
 interface Planned {

@@ -19,7 +19,8 @@ export function slotsOf(targets: readonly Target[]): readonly Target[] {
   const first = usable[0]?.weight
   if (usable.every(({ weight }) => weight === first)) return usable
   const slotCounts = counts(usable)
-  return usable.flatMap((target, i) => new Array<Target>(slotCounts[i] ?? 1).fill(target))
+  const slots = usable.flatMap((target, i) => new Array<Target>(slotCounts[i] ?? 1).fill(target))
+  return slots.slice(0, LOCAL_OFFSET)
 }
 
 /** How many slots each target gets. */

@@ -1,0 +1,110 @@
+/** What only packets can show of the nftables mode: session affinity while endpoints come and go. */
+import { createNftablesBackend, type NftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
+import type { Forwarding } from '../../src/forwarding/forwarding.ts'
+import { FAMILIES, type Family } from '../../src/net/ip.ts'
+import { diffState } from '../../src/netfilter/kernel-state.ts'
+import { silentLogger } from '../../src/runtime/logger.ts'
+import { aForwarding, aPort } from '../support/forwarding-builder.ts'
+import { NodeBed } from '../support/node-bed.ts'
+import { describeKernel } from '../support/skip-reasons.ts'
+
+const signal = AbortSignal.timeout(300_000)
+const PODS = [
+  '10.180.0.1',
+  '10.180.0.2',
+  '10.180.0.3',
+  '10.180.0.4',
+  'fd00:10:180::1',
+  'fd00:10:180::2',
+  'fd00:10:180::3',
+  'fd00:10:180::4',
+]
+const SERVICE = { IPv4: '172.30.0.1', IPv6: 'fd00:30::1' }
+const CLIENTS = { IPv4: ['10.0.0.2', '10.0.0.3'], IPv6: ['fd00:10::2', 'fd00:10::3'] }
+
+function endpointsOf(family: Family, numbers: readonly number[]): readonly string[] {
+  return numbers.map((n) => (family === 'IPv4' ? `10.180.0.${n}:8080` : `[fd00:10:180::${n}]:8080`))
+}
+
+function sticky(family: Family, numbers: readonly number[]): Forwarding {
+  const port = aPort('ns/sticky', { family }).clusterIp(SERVICE[family]).affinity(600)
+  return aForwarding([port.endpoints(...endpointsOf(family, numbers))], {}, family)
+}
+
+describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
+  let bed: NodeBed
+
+  beforeAll(async () => {
+    bed = await NodeBed.create()
+    await bed.configure({
+      nodeIps: ['192.168.0.2', '2001:db8::1'],
+      localPodIps: [...CLIENTS.IPv4, ...CLIENTS.IPv6],
+      remoteIps: PODS,
+      externalIps: [],
+    })
+    await bed.listen({
+      tcp: [
+        { family: 4, port: 8080 },
+        { family: 6, port: 8080 },
+      ],
+      udp: [],
+    })
+  })
+  afterAll(async () => {
+    await bed.close()
+  })
+
+  async function backendOf(family: Family): Promise<NftablesBackend> {
+    const options = { family, detector: undefined, masqueradeMark: 0x4000, dropInvalid: true }
+    return createNftablesBackend({ options, exec: bed.exec, log: silentLogger })
+  }
+
+  async function bring(backend: NftablesBackend, forwarding: Forwarding): Promise<void> {
+    const have = await backend.observe(signal)
+    await backend.apply(backend.script(diffState(backend.plan(forwarding), have)), signal)
+  }
+
+  /** The endpoints that so many connections of a client reach. */
+  async function reached(family: Family, client: string, tries: number): Promise<ReadonlySet<string>> {
+    const flow = { protocol: 'TCP' as const, sourceIp: client, destIp: SERVICE[family], destPort: 80 }
+    const attempts = await bed.ask('world', 'try', { ...flow, tries, timeoutMs: 3000 })
+    return new Set(attempts.map((attempt) => (attempt.kind === 'answer' ? attempt.ip : attempt.kind)))
+  }
+
+  test.each(FAMILIES)(
+    '%s clients keep their endpoint until it leaves, and then keep another',
+    async (family) => {
+      const [client = '', other = ''] = CLIENTS[family]
+      const backend = await backendOf(family)
+      await bring(backend, sticky(family, [1, 2, 3, 4]))
+      const [first = ''] = await reached(family, client, 1)
+      expect([...(await reached(family, client, 12))]).toEqual([first])
+      const theirs = await reached(family, other, 1)
+      expect(await reached(family, other, 12)).toEqual(theirs)
+      // Others go, and the proxy restarts: the client stays.
+      const number = Number(/[:.](\d)$/.exec(first)?.[1])
+      const gone = [1, 2, 3, 4].find((n) => n !== number) ?? 0
+      await bring(
+        await backendOf(family),
+        sticky(
+          family,
+          [1, 2, 3, 4].filter((n) => n !== gone),
+        ),
+      )
+      expect([...(await reached(family, client, 12))]).toEqual([first])
+      // His own goes: no connection fails, and he is held to another one.
+      await bring(
+        await backendOf(family),
+        sticky(
+          family,
+          [1, 2, 3, 4].filter((n) => n !== number),
+        ),
+      )
+      const second = await reached(family, client, 1)
+      expect(await reached(family, client, 12)).toEqual(second)
+      expect(second.has(first)).toBe(false)
+      await bring(await backendOf(family), sticky(family, [1, 2, 3, 4]))
+      expect(await reached(family, client, 12)).toEqual(second)
+    },
+  )
+})
