@@ -127,7 +127,7 @@ const ROWS: readonly FailureRow[] = [
 const IPVS_ROWS: readonly FailureRow[] = [
   {
     tool: /^ipvsadm$/,
-    pattern: /Can't initialize ipvs|Protocol not available|built in the kernel/,
+    pattern: /Module ip_vs not found|Can't initialize ipvs|Protocol not available|built in the kernel/,
     code: 'unsupported',
     remedy: 'load the kernel module ip_vs ("modprobe ip_vs"), or choose another proxy mode',
   },

@@ -15,6 +15,14 @@ const HELP = "Try `iptables-restore -h' or 'iptables-restore --help' for more in
 /** Captured from iptables 1.8.9 and ipset 7.17, but for the rows called "old". */
 const ROWS: readonly Row[] = [
   {
+    name: 'ipvsadm, a kernel without the module',
+    file: 'ipvsadm',
+    exitCode: 2,
+    stderr:
+      "modprobe: FATAL: Module ip_vs not found in directory /lib/modules/6.18.44\nCan't initialize ipvs: Protocol not available\n",
+    code: 'unsupported',
+  },
+  {
     name: 'legacy, a set that does not exist',
     file: 'iptables-legacy-restore',
     exitCode: 2,
