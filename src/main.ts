@@ -3,8 +3,18 @@ import { writeFileSync } from 'node:fs'
 import { readCommandLine } from './cli/command-line.ts'
 import { ConfigError } from './config/config-error.ts'
 
+type Subcommand = (argv: readonly string[]) => Promise<number>
+
+const QUERIES: Readonly<Record<string, Subcommand | undefined>> = {
+  explain: async (argv) => (await import('./cli/explain-command.ts')).explainCommand(argv),
+  dump: async (argv) => (await import('./cli/dump-command.ts')).dumpCommand(argv),
+  diff: async (argv) => (await import('./cli/diff-command.ts')).diffCommand(argv),
+}
+
 async function main(argv: readonly string[], signal: AbortSignal): Promise<number> {
   if (argv[0] === 'lab') return (await import('./cli/lab/lab-command.ts')).labCommand(argv.slice(1), signal)
+  const query = QUERIES[argv[0] ?? '']
+  if (query !== undefined) return query(argv.slice(1))
   const command = readCommandLine(argv)
   switch (command.action) {
     case 'print':

@@ -1,5 +1,5 @@
 /** Everything that one IP family needs to be proxied: decider, backend, pipeline, flows, health-check ports. */
-import type { BackendOptions } from '../backends/backend.ts'
+import type { Backend, BackendOptions, LocalDetector } from '../backends/backend.ts'
 import type { Config } from '../config/config.ts'
 import { ForwardingDecider } from '../forwarding/decide-forwarding.ts'
 import { ServiceHealth } from '../health/service-health.ts'
@@ -10,7 +10,7 @@ import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Logger } from '../runtime/logger.ts'
+import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
 import { createBackend } from './create-backend.ts'
@@ -78,6 +78,26 @@ export class FamilyProxy {
     })
     const health = new ServiceHealth({ family, isProxyHealthy: options.isHealthy, clock, logger: log })
     return new FamilyProxy(options, { decider, pipeline, flows, health })
+  }
+
+  /** How pods are told from everybody else. */
+  get detector(): LocalDetector | undefined {
+    return backendOptions(this.#options).detector
+  }
+
+  /**
+   * A second backend for looking at the kernel: what the one at work believes and remembers is not touched by it.
+   * Throws `KernelError`.
+   */
+  async inspector(): Promise<Backend<KernelObject>> {
+    const { config, exec, nodeName } = this.#options
+    return createBackend({
+      config,
+      options: backendOptions(this.#options),
+      exec,
+      log: silentLogger,
+      nodeName,
+    })
   }
 
   /** Something may have changed. */

@@ -4,6 +4,7 @@ import type { ListenAddress } from '../config/config.ts'
 import { healthzHandler } from '../health/healthz-server.ts'
 import { metricsHandler } from '../metrics/metrics-server.ts'
 import { HttpListener } from '../runtime/http-listener.ts'
+import { explainHandler, serveExplainSocket } from './explain-socket.ts'
 import { refreshing, refreshMetrics } from './metrics-observer.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
 
@@ -27,7 +28,16 @@ export async function startServers(proxy: Proxy, options: ProxyOptions, signal: 
     clock,
     onAnswer: (path, status) => proxy.metrics.recordHealthAnswer(path, status),
   })
+  const { explainSocket: path } = config
+  const explaining =
+    path === undefined
+      ? undefined
+      : serveExplainSocket(
+          { path, clock, log, handler: explainHandler({ proxy, exec: options.exec, clock, signal }) },
+          signal,
+        )
   await Promise.all([
+    explaining,
     serve(config.healthzBindAddress, 'health server', health),
     serve(config.metricsBindAddress, 'metrics server', metricsServer(proxy, options)),
   ])

@@ -2,10 +2,16 @@
 import type { Flow } from '../netfilter/conntrack/flow.ts'
 import { parseFlows } from '../netfilter/conntrack/parse-list.ts'
 import { renderDeletions } from '../netfilter/conntrack/render-deletions.ts'
-import type { Family } from '../net/ip.ts'
-import type { Protocol } from '../net/protocol.ts'
+import type { Family, Ip } from '../net/ip.ts'
+import type { Port, Protocol } from '../net/protocol.ts'
 import type { Exec, ExecRequest, ExecResult } from './exec.ts'
 import { KernelError } from './kernel-error.ts'
+
+/** Where a client sent something; what is not given may be anything. */
+export interface FlowAim {
+  readonly ip?: Ip | undefined
+  readonly port?: Port | undefined
+}
 
 export class Conntrack {
   readonly #exec: Exec
@@ -14,9 +20,9 @@ export class Conntrack {
     this.#exec = exec
   }
 
-  /** All flows of one family and protocol. Throws `KernelError`. */
-  async list(family: Family, protocol: Protocol, signal: AbortSignal): Promise<Flow[]> {
-    const selector = ['-f', family.toLowerCase(), '-p', protocol.toLowerCase()]
+  /** All flows of one family and protocol, or only those that were sent to `to`. Throws `KernelError`. */
+  async list(family: Family, protocol: Protocol, signal: AbortSignal, to: FlowAim = {}): Promise<Flow[]> {
+    const selector = ['-f', family.toLowerCase(), '-p', protocol.toLowerCase(), ...aimed(to)]
     const request = { file: 'conntrack', args: ['-L', ...selector, '-o', 'extended'], signal }
     const result = await this.#exec.run(request)
     if (result.exitCode !== 0 && !saysNothingThere(result)) throw refusal(request, result, 'list')
@@ -31,6 +37,13 @@ export class Conntrack {
     const result = await this.#exec.run(request)
     if (result.exitCode !== 0 && !saysNothingThere(result)) throw refusal(request, result, 'delete')
   }
+}
+
+function aimed({ ip, port }: FlowAim): string[] {
+  return [
+    ...(ip === undefined ? [] : ['--orig-dst', ip]),
+    ...(port === undefined ? [] : ['--orig-port-dst', String(port)]),
+  ]
 }
 
 /** conntrack 1.4.7 ends with 1 when nothing matched and says so in the last line. */

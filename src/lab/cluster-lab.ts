@@ -1,13 +1,12 @@
 /**
  * A whole Kubernetes node network on one machine: nodes, pods, a machine outside, the API server, and one Fairlead per
- * node. Everything lives in namespaces of its own and ends with this process.
+ * node. Everything lives in namespaces of its own and ends with this process; what a killed process left of its files
+ * is removed by the next lab.
  */
 import { type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Server } from 'node:net'
 import type { BackendName } from '../backends/backend.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -17,7 +16,9 @@ import { ApiServer } from './api-server/api-server.ts'
 import { forwardIntoLab } from './foreign-listener.ts'
 import { Kubelet } from './kubelet.ts'
 import type { NetHost } from './net-host.ts'
+import { requireNetwork } from './networks/kernel-needs.ts'
 import type { LabNodePlace, PodNetwork } from './networks/pod-network.ts'
+import { OwnDirectory, removeOrphanedDirectories } from './own-directory.ts'
 import { masqueradePodsToOutside, Underlay } from './underlay.ts'
 
 const API_PORT = 6443
@@ -34,6 +35,8 @@ export interface ClusterLabOptions {
   /** The `iptables` program for the lab's own rule; must be of the variant that Fairlead uses. */
   readonly iptables: string
   readonly log: Logger
+  /** Ends the start of the lab; a lab that is up ends by `down`. */
+  readonly signal?: AbortSignal
 }
 
 export class ClusterLab {
@@ -44,8 +47,8 @@ export class ClusterLab {
   /** Holds logs, pods' files and the kubeconfig; gone with the lab. */
   readonly directory: string
   readonly #options: ClusterLabOptions
-  readonly #underlay: Underlay
-  readonly #relay: Server
+  /** What `down` takes away, in the order in which it was made. */
+  readonly #made: AsyncDisposableStack
   readonly #proxies = new Map<number, ChildProcess>()
 
   private constructor(options: ClusterLabOptions, parts: LabParts) {
@@ -54,8 +57,7 @@ export class ClusterLab {
     this.nodes = parts.nodes
     this.outside = parts.outside
     this.directory = parts.directory
-    this.#underlay = parts.underlay
-    this.#relay = parts.relay
+    this.#made = parts.made
     const { network, log } = options
     this.kubelet = new Kubelet({
       api: parts.api,
@@ -67,33 +69,22 @@ export class ClusterLab {
     })
   }
 
-  /** Rejects, with nothing left behind, when the machine cannot carry a lab. */
+  /** Rejects, with nothing left behind, when the machine cannot carry a lab or `signal` ended it. */
   static async up(options: ClusterLabOptions): Promise<ClusterLab> {
-    const directory = mkdtempSync(join(tmpdir(), 'fairlead-lab-'))
-    const api = new ApiServer({
-      tls: true,
-      token: TOKEN,
-      gracefulPods: true,
-      certificateHosts: [API_SERVER_IP],
-    })
-    await api.start()
-    const underlay = await Underlay.create()
-    const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1)
-    const [outside, ...nodes] = await Promise.all([
-      underlay.addExternalClient(),
-      ...numbers.map((number) => underlay.addNode(number)),
-    ])
-    for (const node of nodes) {
-      await options.network.prepareNode(node, nodes)
-      await masqueradePodsToOutside(node, options.iptables)
-      api.create(nodeObject(node, systemClock))
+    removeOrphanedDirectories()
+    await requireNetwork(options.network)
+    const made = new AsyncDisposableStack()
+    try {
+      const parts = await makeParts(options, made)
+      options.signal?.throwIfAborted()
+      const lab = new ClusterLab(options, { ...parts, made: made.move() })
+      lab.#writeKubeconfigs()
+      lab.kubelet.start()
+      return lab
+    } catch (error) {
+      await made.disposeAsync()
+      throw error
     }
-    const target = { port: Number(new URL(api.url).port) }
-    const relay = await forwardIntoLab(underlay.host, { ip: API_SERVER_IP, port: API_PORT }, target)
-    const lab = new ClusterLab(options, { api, nodes, outside, directory, underlay, relay })
-    lab.#writeKubeconfigs()
-    lab.kubelet.start()
-    return lab
   }
 
   /** For `kubectl` on the machine that runs the lab. */
@@ -109,13 +100,15 @@ export class ClusterLab {
   startProxy(node: LabNodePlace): ChildProcess {
     const { program, mode, flags, network } = this.#options
     const log = openSync(this.proxyLog(node), 'a')
+    const state = join(this.directory, `state-${node.number}`)
+    mkdirSync(state, { recursive: true })
     const own = [
       `--mode=${mode}`,
       `--kubeconfig=${this.#innerKubeconfig}`,
       `--hostname-override=${node.host.name}`,
+      `--state-dir=${state}`,
+      `--explain-socket=${this.explainSocket(node)}`,
     ]
-    const state = join(this.directory, `state-${node.number}`)
-    mkdirSync(state, { recursive: true })
     // Real nodes have a lock file each; namespaces on one machine would wait for each other.
     const env = { XTABLES_LOCKFILE: join(state, 'xtables.lock') }
     const child = node.host.spawnProgram([...program, ...own, ...network.flags, ...flags], {
@@ -125,6 +118,11 @@ export class ClusterLab {
     closeSync(log)
     this.#proxies.set(node.number, child)
     return child
+  }
+
+  /** Where the Fairlead of a node answers `explain`, `dump` and `diff`. */
+  explainSocket(node: LabNodePlace): string {
+    return join(this.directory, `state-${node.number}`, 'fairlead.sock')
   }
 
   proxyLog(node: LabNodePlace): string {
@@ -139,11 +137,8 @@ export class ClusterLab {
       child.kill('SIGKILL')
       await once(child, 'exit')
     })
-    await Promise.all(this.nodes.map(async ({ host }) => host.close()))
-    await Promise.all([...ended, this.outside.close(), this.#underlay.host.close()])
-    this.#relay.close()
-    await this.api.stop()
-    rmSync(this.directory, { recursive: true, force: true })
+    await Promise.all(ended)
+    await this.#made.disposeAsync()
   }
 
   get #innerKubeconfig(): string {
@@ -162,8 +157,42 @@ interface LabParts {
   readonly nodes: readonly LabNodePlace[]
   readonly outside: NetHost
   readonly directory: string
-  readonly underlay: Underlay
-  readonly relay: Server
+  readonly made: AsyncDisposableStack
+}
+
+/** Whatever was made when this rejects is in `made`. */
+async function makeParts(
+  options: ClusterLabOptions,
+  made: AsyncDisposableStack,
+): Promise<Omit<LabParts, 'made'>> {
+  const { signal, network, iptables } = options
+  const directory = made.adopt(new OwnDirectory('lab'), (own) => own.remove()).path
+  const api = new ApiServer({
+    tls: true,
+    token: TOKEN,
+    gracefulPods: true,
+    certificateHosts: [API_SERVER_IP],
+  })
+  await api.start()
+  made.defer(async () => api.stop())
+  signal?.throwIfAborted()
+  const underlay = made.adopt(await Underlay.create(), async (wire) => wire.close())
+  const numbers = Array.from({ length: options.nodes }, (_, i) => i + 1)
+  const [outside, ...nodes] = await Promise.all([
+    underlay.addExternalClient(),
+    ...numbers.map(async (number) => underlay.addNode(number)),
+  ])
+  signal?.throwIfAborted()
+  const prepared = nodes.map(async (node) => {
+    await network.prepareNode(node, nodes)
+    await masqueradePodsToOutside(node, iptables)
+  })
+  await Promise.all(prepared)
+  for (const node of nodes) api.create(nodeObject(node, systemClock))
+  const target = { port: Number(new URL(api.url).port) }
+  const relay = await forwardIntoLab(underlay.host, { ip: API_SERVER_IP, port: API_PORT }, target)
+  made.defer(() => void relay.close())
+  return { api, nodes, outside, directory }
 }
 
 function nodeObject({ number, host }: LabNodePlace, clock: Clock): ApiObject {

@@ -25,6 +25,7 @@ const RULES: Record<string, { may: readonly string[]; node: boolean }> = {
   health: { may: [...PURE, 'runtime'], node: true },
   events: { may: [...PURE, 'runtime'], node: true },
   sync: { may: IMPURE, node: false },
+  explain: { may: PURE, node: false },
 }
 
 /** Modules of Node that are pure functions or data. */

@@ -1,0 +1,34 @@
+import { DUMPS, type Row } from '../explain/dump.ts'
+import { textTable } from '../explain/text-table.ts'
+import { printAnswer } from './answer-output.ts'
+import { askProxy } from './ask-proxy.ts'
+import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
+
+const HELP = `Prints what the running proxy has decided and programmed on this node.
+
+Usage:
+  fairlead dump [forwarding|plan|endpoints|rejections] [flags]
+
+  forwarding   what happens to packets, frontend by frontend (the default)
+  plan         every kernel object, and what it was made for
+  endpoints    every endpoint, and why it is in or out
+  rejections   what Services asked for and do not get, and why
+
+Flags:
+${QUERY_FLAGS_HELP}`
+
+/** Throws ConfigError for wrong usage. */
+export async function dumpCommand(argv: readonly string[]): Promise<number> {
+  const { words, output, socket, help } = readQueryFlags(argv)
+  if (help) {
+    process.stdout.write(HELP)
+    return 0
+  }
+  const [wanted = 'forwarding', ...more] = words
+  const name = DUMPS.find((known) => known === wanted)
+  if (name === undefined || more.length > 0)
+    throw usageError(`Cannot dump "${words.join(' ')}": write one of ${DUMPS.join(', ')}`)
+  const { rows } = (await askProxy(socket, `/dump/${name}`)) as { readonly rows: readonly Row[] }
+  printAnswer(rows, output, () => textTable(rows, name === 'plan' ? 'kernel objects' : name))
+  return 0
+}

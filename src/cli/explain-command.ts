@@ -1,0 +1,48 @@
+import type { Explanation } from '../explain/explanation.ts'
+import { explanationText } from '../explain/explanation-text.ts'
+import { parseSubject, SUBJECT_USAGE } from '../explain/subject.ts'
+import { PROTOCOLS } from '../net/protocol.ts'
+import { parseIp } from '../net/ip.ts'
+import { printAnswer } from './answer-output.ts'
+import { askProxy } from './ask-proxy.ts'
+import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
+
+const HELP = `Says why a connection goes where it goes on this node, or nowhere.
+
+Usage:
+  fairlead explain NAMESPACE/SERVICE[:PORT] [flags]
+  fairlead explain IP:PORT [flags]
+
+Flags:
+      --from IP              who connects: prints what becomes of its connection, step by step
+      --protocol PROTOCOL    ${PROTOCOLS.join(', ')} (default: any)
+${QUERY_FLAGS_HELP}
+Examples:
+  fairlead explain kube-system/kube-dns:dns
+  fairlead explain 10.96.0.1:443 --from 10.244.1.7
+`
+
+/** Exit code 0 with an explanation, 1 when there is nothing to explain. Throws ConfigError for wrong usage. */
+export async function explainCommand(argv: readonly string[]): Promise<number> {
+  const { words, own, output, socket, help } = readQueryFlags(argv, ['from', 'protocol'])
+  if (help) {
+    process.stdout.write(HELP)
+    return 0
+  }
+  const [subject, ...more] = words
+  if (subject === undefined || more.length > 0)
+    throw usageError(`Cannot explain ${words.length} things: ${SUBJECT_USAGE}`)
+  check(subject, own)
+  const explanation = (await askProxy(socket, '/explain', { subject, ...own })) as Explanation
+  printAnswer(explanation, output, () => explanationText(explanation))
+  return explanation.ports.length > 0 ? 0 : 1
+}
+
+/** What can be told without asking anybody is wrong usage. */
+function check(subject: string, { from, protocol }: Readonly<Record<string, string>>): void {
+  if (parseSubject(subject) === undefined) throw usageError(`Cannot explain "${subject}": ${SUBJECT_USAGE}`)
+  if (from !== undefined && parseIp(from) === undefined)
+    throw usageError(`Cannot explain a connection from "${from}": not an IP address; write --from=10.0.0.1`)
+  if (protocol !== undefined && !PROTOCOLS.some((known) => known === protocol.toUpperCase()))
+    throw usageError(`Cannot explain protocol "${protocol}": write one of ${PROTOCOLS.join(', ')}`)
+}

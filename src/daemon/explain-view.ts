@@ -1,0 +1,29 @@
+import type { FamilyProxyView, ProxyView } from '../explain/proxy-view.ts'
+import type { FamilyProxy } from './family-proxy.ts'
+import type { Proxy } from './proxy.ts'
+
+/** The running proxy as one value. Costs nothing but a snapshot: the large parts are shared. */
+export function proxyView(proxy: Proxy, nowMs: number): ProxyView {
+  const snapshot = proxy.feed.snapshot() ?? proxy.store.snapshot()
+  const { stale, families } = proxy.health.report(nowMs)
+  const behind = [...families].flatMap(([family, { healthy }]) =>
+    healthy ? [] : [`${family}: changes have been waiting for long; the log says why`],
+  )
+  const notInSync = proxy.feed.inSync ? [] : ['the API server has not yet told everything']
+  return {
+    node: snapshot.node,
+    mode: proxy.mode,
+    families: proxy.families.map((family): FamilyProxyView => ({
+      ...factsOf(family),
+      cluster: snapshot.families[family.family],
+    })),
+    rejections: proxy.store.rejections(),
+    remarks: [...notInSync, ...stale, ...behind],
+  }
+}
+
+function factsOf({ family, pipeline, detector, decider }: FamilyProxy): Omit<FamilyProxyView, 'cluster'> {
+  const { forwarding, believed, refused } = pipeline
+  const reasons = [...refused.values()].map(({ port, error }) => [port.key, error.message] as const)
+  return { family, detector, forwarding, believed, conflicts: decider.conflicts(), refused: new Map(reasons) }
+}
