@@ -4,19 +4,31 @@
  */
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { nodeIp } from './address-plan.ts'
 import { type ApiObject, objectKey, specOf } from './api-server/api-object.ts'
 import type { ApiServer } from './api-server/api-server.ts'
+import type { JsonObject } from './api-server/json.ts'
 import { PODS } from './api-server/resources.ts'
 import type { StoreEvent } from './api-server/store.ts'
+import { Gate } from './gate.ts'
 import type { LabNodePlace, PodNetwork } from './networks/pod-network.ts'
 import { PodSandbox } from './pod-sandbox.ts'
-import { failedStatus, imagesOf, preStopSeconds, runningStatus } from './pod-status.ts'
+import {
+  failedStatus,
+  imagesOf,
+  leavingStatus,
+  type PodFacts,
+  preStopSeconds,
+  runningStatus,
+} from './pod-status.ts'
 
 /** kubelet looks for dead containers once a second; so long nobody knows that a killed pod is gone. */
 const NOTICE_DEATH_MS = 1000
 const PODS_PER_NODE = 250
 /** A server that was told to stop fails its readiness probe first and serves on for so long. */
 const LAST_WORDS_MS = 600
+/** More at once would only wait for each other: the kernel changes one network device at a time. */
+const STARTS_AT_ONCE = 8
 
 export interface KubeletOptions {
   readonly api: ApiServer
@@ -31,6 +43,8 @@ interface RunningPod {
   readonly node: LabNodePlace
   sandbox: PodSandbox | undefined
   stopping: boolean
+  startedMs: number
+  restarts: number
 }
 
 export class Kubelet {
@@ -39,8 +53,9 @@ export class Kubelet {
   /** Next address to try, by node: a pod that comes back does not get its old one. */
   readonly #nextIndex = new Map<number, number>()
   readonly #work = new Set<Promise<void>>()
+  readonly #starts = new Gate(STARTS_AT_ONCE)
+  readonly #stop = new AbortController()
   #unsubscribe: () => void = () => undefined
-  #stopped = false
 
   constructor(options: KubeletOptions) {
     this.#options = options
@@ -54,7 +69,7 @@ export class Kubelet {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#stop.abort()
     this.#unsubscribe()
     await Promise.allSettled(this.#work)
     await Promise.all([...this.#pods.values()].map(async ({ sandbox }) => sandbox?.stop()))
@@ -83,7 +98,7 @@ export class Kubelet {
     const key = keyOfPod(pod)
     if (this.#pods.has(key)) return
     const node = this.#place(pod)
-    const running: RunningPod = { node, sandbox: undefined, stopping: false }
+    const running: RunningPod = { node, sandbox: undefined, stopping: false, startedMs: 0, restarts: 0 }
     this.#pods.set(key, running)
     this.#begin(this.#run(pod, running))
   }
@@ -105,17 +120,22 @@ export class Kubelet {
     const { network, directory, clock } = this.#options
     const { node } = running
     this.#update(pod, (current) => ({ ...current, spec: { ...specOf(current), nodeName: node.host.name } }))
-    const sandbox = await PodSandbox.start({
-      podName: pod.metadata.name,
-      node,
-      index: this.#takeIndex(node),
-      network,
-      images: imagesOf(pod),
-      directory,
+    const images = imagesOf(pod)
+    const podName = pod.metadata.name
+    const sandbox = await this.#starts.pass(async () => {
+      if (!this.#isWanted(running)) return undefined
+      return PodSandbox.start({ podName, node, index: this.#takeIndex(node), network, images, directory })
     })
+    if (sandbox === undefined) return
     running.sandbox = sandbox
+    running.startedMs = clock.now()
+    // Whoever ended the pod while it was starting found no sandbox to stop.
+    if (!this.#isWanted(running)) {
+      await sandbox.stop()
+      return
+    }
     void sandbox.host.ended.then(() => this.#begin(this.#ended(pod, running, sandbox)))
-    this.#update(pod, (current) => ({ ...current, status: runningStatus(sandbox.ip, clock.now()) }), 'status')
+    this.#setStatus(pod, runningStatus(pod, this.#facts(running, sandbox)))
   }
 
   /** A sandbox ended that nobody stopped: its Pod is not ready, and after a moment runs again, elsewhere. */
@@ -123,14 +143,15 @@ export class Kubelet {
     if (!this.#isWanted(running) || running.sandbox !== sandbox) return
     const { clock } = this.#options
     running.sandbox = undefined
-    await clock.sleep(NOTICE_DEATH_MS)
-    this.#update(pod, (current) => ({ ...current, status: failedStatus(sandbox.ip, clock.now()) }), 'status')
+    await clock.sleep(NOTICE_DEATH_MS, this.#stop.signal)
+    this.#setStatus(pod, failedStatus(pod, this.#facts(running, sandbox)))
+    running.restarts++
     await sandbox.stop()
     if (this.#isWanted(running)) await this.#run(pod, running)
   }
 
   #isWanted(running: RunningPod): boolean {
-    return !this.#stopped && !running.stopping
+    return !this.#stop.signal.aborted && !running.stopping
   }
 
   async #terminate(pod: ApiObject): Promise<void> {
@@ -150,10 +171,11 @@ export class Kubelet {
     const { clock } = this.#options
     const seconds = preStopSeconds(pod)
     if (running?.sandbox === undefined || seconds === 0) return
-    const { ip } = running.sandbox
-    await clock.sleep(seconds * 1000)
-    this.#update(pod, (current) => ({ ...current, status: failedStatus(ip, clock.now()) }), 'status')
-    await clock.sleep(LAST_WORDS_MS)
+    const { signal } = this.#stop
+    const { sandbox } = running
+    await clock.sleep(seconds * 1000, signal)
+    this.#setStatus(pod, leavingStatus(pod, this.#facts(running, sandbox)))
+    await clock.sleep(LAST_WORDS_MS, signal)
   }
 
   async #remove(pod: ApiObject): Promise<void> {
@@ -175,6 +197,14 @@ export class Kubelet {
     return index % PODS_PER_NODE
   }
 
+  #facts({ node, startedMs, restarts }: RunningPod, { ip }: PodSandbox): PodFacts {
+    return { ip, nodeIp: nodeIp(node.number), nowMs: this.#options.clock.now(), startedMs, restarts }
+  }
+
+  #setStatus(pod: ApiObject, status: JsonObject): void {
+    this.#update(pod, (current) => ({ ...current, status }), 'status')
+  }
+
   /** Changes the stored Pod unless it is gone. */
   #update(pod: ApiObject, change: (current: ApiObject) => ApiObject, subresource?: 'status'): void {
     const ref = { definition: PODS, namespace: pod.metadata.namespace, name: pod.metadata.name }
@@ -186,7 +216,7 @@ export class Kubelet {
   #begin(work: Promise<void>): void {
     const settled = work
       .catch((error: unknown) => {
-        if (!this.#stopped) this.#options.log.error({ err: error }, 'Cannot run a pod')
+        if (!this.#stop.signal.aborted) this.#options.log.error({ err: error }, 'Cannot run a pod')
       })
       .finally(() => this.#work.delete(settled))
     this.#work.add(settled)

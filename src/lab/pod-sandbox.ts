@@ -2,6 +2,7 @@
  * One running pod: a namespace held by a pause process, an address from the pod network, and the containers as
  * processes inside, which share that address and each other's localhost.
  */
+import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Ip } from '../net/ip.ts'
@@ -44,8 +45,7 @@ export class PodSandbox {
     try {
       await network.attach({ node, index, host })
       const sandbox = new PodSandbox(host, options, directory)
-      for (const image of options.images) sandbox.#startContainer(image, podName)
-      await sandbox.#answersOnLocalhost(options.images)
+      await sandbox.#startContainers(options)
       return sandbox
     } catch (error) {
       await host.close()
@@ -59,27 +59,31 @@ export class PodSandbox {
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
-  #startContainer(image: string, podName: string): void {
-    if (image === 'web') {
-      writeFileSync(join(this.#directory, 'index.html'), `${podName}\n`)
-      this.host.spawn(['busybox', 'httpd', '-f', '-p', String(WEB_PORT), '-h', this.#directory])
-      return
-    }
-    // Every other image is a neighbour that asks the pod's web server over localhost and leaves the answer beside it.
-    const file = join(this.#directory, 'sidecar.txt')
-    const ask = `busybox wget -q -O - http://127.0.0.1:${WEB_PORT}/`
-    this.host.spawn([
-      'sh',
-      '-c',
-      `while :; do echo "on localhost I meet: $(${ask})" > ${file}; sleep 1; done`,
-    ])
-  }
-
-  /** A pod is ready when its server answers its neighbour. */
-  async #answersOnLocalhost(images: readonly string[]): Promise<void> {
-    if (!images.includes('web')) return
-    const ask = `busybox wget -q -O - http://127.0.0.1:${WEB_PORT}/`
-    const wait = `n=0; until ${ask} >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 200 ] || exit 1; sleep 0.02; done`
-    await this.host.run('sh', ['-c', wait])
+  /** Resolves when the pod is ready: its server answers its neighbour. */
+  async #startContainers({ images, podName }: PodSandboxOptions): Promise<void> {
+    writeFileSync(join(this.#directory, 'index.html'), `${podName}\n`)
+    const lines = images.map((image) => (image === 'web' ? WEB : images.includes('web') ? SIDECAR : IDLE))
+    const ready = images.includes('web') ? `until ${ASK} >/dev/null; do sleep 0.05; done` : ':'
+    const script = `${lines.join('\n')}\n${ready}\necho ready\nexec >&-\nwait`
+    const containers = this.host.spawn(['sh', '-c', script, 'sh', this.#directory], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const { stdout } = containers
+    if (stdout === null)
+      throw new Error(`Cannot follow the start of pod ${podName}: it has no standard output`)
+    const ended = once(containers, 'close').then(() => {
+      throw new Error(`Cannot start pod ${podName}: its containers ended; is busybox installed?`)
+    })
+    ended.catch(() => undefined)
+    await Promise.race([once(stdout, 'data'), ended])
+    stdout.destroy()
   }
 }
+
+/** The images: commands of a shell that knows the pod's directory as `$1`. */
+const ASK = `busybox wget -q -O - http://127.0.0.1:${WEB_PORT}/ 2>/dev/null`
+const WEB = `busybox httpd -f -p ${WEB_PORT} -h "$1" >/dev/null &`
+/** A neighbour that asks the pod's web server over localhost and leaves the answer beside it. */
+const SIDECAR = `( until answer=$(${ASK}); do sleep 0.05; done
+  echo "on localhost I meet: $answer" > "$1/sidecar.txt"; exec sleep infinity >/dev/null ) &`
+const IDLE = 'sleep infinity >/dev/null &'

@@ -3,6 +3,7 @@ import { type ApiObject, specOf, timestamp } from './api-server/api-object.ts'
 import type { JsonObject } from './api-server/json.ts'
 
 interface ContainerSpec {
+  readonly name?: string
   readonly image?: string
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds?: number } } }
 }
@@ -25,22 +26,69 @@ export function preStopSeconds(pod: ApiObject): number {
   )
 }
 
-export function runningStatus(ip: Ip, nowMs: number): JsonObject {
-  return {
-    phase: 'Running',
-    podIP: ip,
-    podIPs: [{ ip }],
-    startTime: timestamp(nowMs),
-    conditions: conditions('True', nowMs),
-  }
+/** What is true of a Pod's sandbox, for its status. */
+export interface PodFacts {
+  readonly ip: Ip
+  readonly nodeIp: Ip
+  readonly nowMs: number
+  /** When its processes started, milliseconds since the epoch. */
+  readonly startedMs: number
+  /** How often its processes were started again. */
+  readonly restarts: number
 }
 
-/** A Pod whose processes ended: it keeps its address until it runs again, but is not ready. */
-export function failedStatus(ip: Ip, nowMs: number): JsonObject {
-  return { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: conditions('False', nowMs) }
+export function runningStatus(pod: ApiObject, facts: PodFacts): JsonObject {
+  const running = { running: { startedAt: timestamp(facts.startedMs) } }
+  return statusOf(pod, facts, { isReady: true, state: running })
+}
+
+/** A Pod that stopped answering because it was asked to go; its processes are about to end. */
+export function leavingStatus(pod: ApiObject, facts: PodFacts): JsonObject {
+  const running = { running: { startedAt: timestamp(facts.startedMs) } }
+  return statusOf(pod, facts, { isReady: false, state: running })
+}
+
+/** A Pod whose processes ended by themselves: it keeps its address until it runs again, but is not ready. */
+export function failedStatus(pod: ApiObject, facts: PodFacts): JsonObject {
+  const finishedAt = timestamp(facts.nowMs)
+  // 137: ended by SIGKILL.
+  const terminated = { exitCode: 137, reason: 'Error', startedAt: timestamp(facts.startedMs), finishedAt }
+  return statusOf(pod, facts, { isReady: false, state: { terminated } })
+}
+
+function statusOf(
+  pod: ApiObject,
+  facts: PodFacts,
+  { isReady, state }: { readonly isReady: boolean; readonly state: JsonObject },
+): JsonObject {
+  const { ip, nodeIp, startedMs, nowMs } = facts
+  const containerStatuses = containersOf(pod).map(({ name = '', image = 'web' }) => ({
+    name,
+    image,
+    imageID: image,
+    ready: isReady,
+    started: isReady,
+    restartCount: facts.restarts,
+    state,
+  }))
+  return {
+    phase: 'Running',
+    hostIP: nodeIp,
+    hostIPs: [{ ip: nodeIp }],
+    podIP: ip,
+    podIPs: [{ ip }],
+    startTime: timestamp(startedMs),
+    containerStatuses,
+    conditions: conditions(isReady ? 'True' : 'False', nowMs),
+  }
 }
 
 function conditions(status: 'True' | 'False', nowMs: number): JsonObject[] {
   const types = ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready']
-  return types.map((type) => ({ type, status, lastTransitionTime: timestamp(nowMs) }))
+  const early = ['PodScheduled', 'Initialized']
+  return types.map((type) => ({
+    type,
+    status: early.includes(type) ? 'True' : status,
+    lastTransitionTime: timestamp(nowMs),
+  }))
 }
