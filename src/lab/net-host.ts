@@ -3,7 +3,8 @@
  *
  * It is anonymous and held open by a pause process, as a container runtime does it. The pause process is the first of
  * a process namespace of its own, and every process of the lab dies with its parent: whatever ends the lab, even
- * SIGKILL, the kernel takes processes, namespaces, devices and rules away with it.
+ * SIGKILL, the kernel takes processes, namespaces, devices and rules away with it. None of them hears the Ctrl-C of a
+ * terminal: the lab itself ends them, in order.
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
@@ -39,9 +40,11 @@ export class NetHost {
     const [file = '', ...args] = [
       ...DIES_WITH_US,
       ...['unshare', '--net', '--pid', '--fork', '--kill-child=KILL'],
-      ...['sh', '-c', 'echo ready; exec sleep infinity'],
+      ...['sh', '-c', 'ip link set lo up && echo ready && exec sleep infinity'],
     ]
-    const pause = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
+    const env = { ...process.env, PATH: path }
+    const pause = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env })
     const stderr: Buffer[] = []
     pause.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
     const ended = once(pause, 'close').then(() => {
@@ -50,10 +53,9 @@ export class NetHost {
     })
     await Promise.race([once(pause.stdout, 'data'), ended])
     ended.catch(() => undefined)
-    pause.stdout.resume()
-    const host = new NetHost(name, pause, pause.pid ?? 0)
-    await host.ip(['link set lo up'])
-    return host
+    pause.stdout.destroy()
+    pause.stderr.destroy()
+    return new NetHost(name, pause, pause.pid ?? 0)
   }
 
   /** Runs lines of `ip -batch`; throws with the tool's words when one is refused. */
@@ -106,5 +108,5 @@ function start(
   [file = '', ...args]: readonly string[],
   { stdio = 'ignore', env = {} }: SpawnChoices,
 ): ChildProcess {
-  return spawn(file, args, { stdio, env: { ...process.env, ...env } })
+  return spawn(file, args, { stdio, env: { ...process.env, ...env }, detached: true })
 }

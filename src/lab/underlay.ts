@@ -20,21 +20,32 @@ const NODE_SETTINGS = {
 
 export class Underlay {
   readonly host: NetHost
+  /** Everything that is plugged in, also what could not be set up to its end. */
+  readonly #plugged: Promise<NetHost>[] = []
 
   private constructor(host: NetHost) {
     this.host = host
   }
 
   static async create(): Promise<Underlay> {
-    const host = await NetHost.create(WIRE)
-    await host.ip([
+    const underlay = new Underlay(await NetHost.create(WIRE))
+    try {
+      await underlay.#setUp()
+      return underlay
+    } catch (error) {
+      await underlay.close()
+      throw error
+    }
+  }
+
+  async #setUp(): Promise<void> {
+    await this.host.ip([
       `link add ${WIRE} type bridge`,
       `address add ${API_SERVER_IP}/${UNDERLAY_LENGTH} dev ${WIRE}`,
       `link set ${WIRE} up`,
     ])
     // The wire is a switch: what passes it is nobody's business here.
-    await host.sysctl({ 'bridge/bridge-nf-call-iptables': '0', 'bridge/bridge-nf-call-ip6tables': '0' })
-    return new Underlay(host)
+    await this.host.sysctl({ 'bridge/bridge-nf-call-iptables': '0', 'bridge/bridge-nf-call-ip6tables': '0' })
   }
 
   async addNode(number: number): Promise<LabNodePlace> {
@@ -49,8 +60,17 @@ export class Underlay {
     return this.#plug('outside', EXTERNAL_CLIENT_IP)
   }
 
+  /** Ends the wire, all nodes and the machine outside, also those that are just being made. */
+  async close(): Promise<void> {
+    const made = await Promise.allSettled(this.#plugged)
+    const hosts = made.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+    await Promise.all([this.host, ...hosts].map(async (host) => host.close()))
+  }
+
   async #plug(name: string, ip: string): Promise<NetHost> {
-    const host = await NetHost.create(name)
+    const creating = NetHost.create(name)
+    this.#plugged.push(creating)
+    const host = await creating
     await this.host.ip([
       `link add port-${name} type veth peer name eth0 netns ${host.pid}`,
       `link set port-${name} master ${WIRE} up`,

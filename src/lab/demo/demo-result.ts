@@ -28,7 +28,10 @@ export interface DemoResult {
   readonly distribution: Readonly<Record<string, number>>
   /** Command → first answered connection. */
   readonly firstAnswerMs: number
-  /** Failures after the API had said that the killed pod was gone; the proxy's own. */
+  /**
+   * Connections begun later than the API's word that the killed pod is gone plus the longest propagation of this run,
+   * and failed nevertheless: the proxy's own.
+   */
   readonly failedAfterKillWasKnown: number
 }
 
@@ -56,9 +59,8 @@ export function demoResult(tally: Tally, given: DemoFacts): DemoResult {
   }
   const round = (ms: number | undefined): number | null => (ms === undefined ? null : Math.round(ms))
   const unexpected = tally.failures.filter((failure) => !isExpectedAtZero(failure))
-  const afterKill = tally
-    .failedIn('kill')
-    .filter(({ atMs }) => killKnownMs !== undefined && atMs > killKnownMs)
+  const followedMs = (killKnownMs ?? Infinity) + (spread.at(-1) ?? 0)
+  const afterKill = tally.failedIn('kill').filter(({ atMs }) => atMs > followedMs)
   return {
     ...facts,
     connections: { pod: counted('pod'), node: counted('node'), outside: counted('outside') },

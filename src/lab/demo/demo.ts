@@ -50,7 +50,11 @@ export async function runDemo(
   const { clock, write, isTerminal } = options
   const view = new TerminalView({ write, isTerminal, now: () => clock.now() })
   view.say(headline(options))
-  const lab = await ClusterLab.up({ ...options, network: POD_NETWORKS[options.network] })
+  const lab = await ClusterLab.up({
+    ...options,
+    network: POD_NETWORKS[options.network],
+    signal: context.signal,
+  })
   try {
     const world = new DemoWorld({
       lab,

@@ -91,6 +91,7 @@ class Story {
         pods.length === before.size && pods.every((pod) => !before.has(pod.metadata.uid)) && this.#allReady()
       )
     })
+    await this.#untilReached()
     this.#restarts += before.size
     this.#begin('calm', '')
   }
@@ -106,6 +107,7 @@ class Story {
     await world.lab.kubelet.crash('default', victim)
     await world.until('the API knows of the crash', () => this.#killKnownMs !== undefined)
     await world.until('the killed pod is back', () => this.#allReady())
+    await this.#untilReached()
     this.#restarts++
     this.#begin('calm', '')
   }

@@ -11,6 +11,7 @@ const BRIDGE = 'cni0'
 export const bridgeNetwork: PodNetwork = {
   name: 'bridge',
   about: 'a bridge per node and routes between the nodes (kubenet, Flannel host-gw)',
+  probe: ['link add probe type bridge'],
   flags: ['--cluster-cidr=10.244.0.0/16'],
   prepareNode: async (node, all) => {
     await prepareBridge(node)

@@ -4,7 +4,7 @@
  */
 import type { NetHost } from '../net-host.ts'
 
-export type PodNetworkName = 'bridge' | 'routed' | 'vxlan' | 'macvlan' | 'two-networks'
+export type PodNetworkName = 'bridge' | 'routed' | 'vxlan' | 'macvlan' | 'ipvlan' | 'two-networks'
 
 export interface LabNodePlace {
   /** From 1. */
@@ -25,7 +25,9 @@ export interface PodNetwork {
   readonly about: string
   /** Local-detect flags that Fairlead needs on this network. */
   readonly flags: readonly string[]
-  /** Prepares a node, once all nodes exist. Throws with the reason when the kernel lacks what it needs. */
+  /** Lines of `ip -batch` that succeed in an empty namespace exactly where the kernel can carry this network. */
+  readonly probe: readonly string[]
+  /** Prepares a node, once all nodes exist. */
   prepareNode(node: LabNodePlace, all: readonly LabNodePlace[]): Promise<void>
   /** Gives a pod its address and routes. */
   attach(pod: PodPlace): Promise<void>

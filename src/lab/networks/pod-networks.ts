@@ -1,5 +1,5 @@
 import { bridgeNetwork } from './bridge-network.ts'
-import { macvlanNetwork } from './macvlan-network.ts'
+import { ipvlanNetwork, macvlanNetwork } from './macvlan-network.ts'
 import type { PodNetwork, PodNetworkName } from './pod-network.ts'
 import { routedNetwork } from './routed-network.ts'
 import { twoNetworks } from './two-networks.ts'
@@ -10,5 +10,6 @@ export const POD_NETWORKS: Readonly<Record<PodNetworkName, PodNetwork>> = {
   routed: routedNetwork,
   vxlan: vxlanNetwork,
   macvlan: macvlanNetwork,
+  ipvlan: ipvlanNetwork,
   'two-networks': twoNetworks,
 }

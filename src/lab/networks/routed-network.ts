@@ -8,8 +8,11 @@ const GATEWAY = '169.254.1.1'
 export const routedNetwork: PodNetwork = {
   name: 'routed',
   about: 'a route per pod and no bridge (Calico, AWS VPC CNI, Azure CNI transparent)',
+  probe: ['link add probe type veth peer name other'],
   flags: ['--cluster-cidr=10.244.0.0/16'],
   prepareNode: async (node, all) => {
+    // Every pod's cable inherits these: the node answers for the gateway, and at once.
+    await node.host.sysctl({ 'ipv4/conf/default/proxy_arp': '1', 'ipv4/neigh/default/proxy_delay': '0' })
     const others = all.filter((other) => other.number !== node.number)
     await node.host.ip([
       ...others.map((other) => `route add ${podCidr(other.number)} via ${nodeIp(other.number)}`),
@@ -23,12 +26,8 @@ export const routedNetwork: PodNetwork = {
     await node.host.ip([
       `link add ${device} type veth peer name eth0 netns ${host.pid}`,
       `link set ${device} up`,
+      `route add ${ip} dev ${device}`,
     ])
-    await node.host.sysctl({
-      [`ipv4/conf/${device}/proxy_arp`]: '1',
-      [`ipv4/neigh/${device}/proxy_delay`]: '0',
-    })
-    await node.host.ip([`route add ${ip} dev ${device}`])
     await host.ip([
       'link set eth0 up',
       `address add ${ip}/32 dev eth0`,

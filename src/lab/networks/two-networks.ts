@@ -8,6 +8,7 @@ const SECOND_BRIDGE = 'net1'
 export const twoNetworks: PodNetwork = {
   name: 'two-networks',
   about: 'pods with two addresses on two networks; Services use the first (Multus, DANM, CNI-Genie)',
+  probe: bridgeNetwork.probe,
   flags: bridgeNetwork.flags,
   prepareNode: async (node, all) => {
     await bridgeNetwork.prepareNode(node, all)

@@ -19,6 +19,7 @@ function tunnelIp(node: number): string {
 export const vxlanNetwork: PodNetwork = {
   name: 'vxlan',
   about: 'a bridge per node and an overlay between the nodes (Flannel, Calico VXLAN)',
+  probe: ['link add probe type bridge', 'link add tunnel type vxlan id 1 dstport 8472'],
   flags: ['--cluster-cidr=10.244.0.0/16'],
   prepareNode: async (node, all) => {
     await prepareBridge(node, MTU)

@@ -7,9 +7,9 @@
  */
 import { spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { OwnDirectory, removeOrphanedDirectories } from '../own-directory.ts'
 import { renderInit, renderModprobe } from './uml-init.ts'
 
 const KERNEL = '/usr/bin/linux.uml'
@@ -63,11 +63,12 @@ export function umlProblem(): string | undefined {
 export async function runInUml(request: UmlCommand): Promise<UmlResult> {
   const problem = umlProblem()
   if (problem !== undefined) throw new UmlError(problem)
-  const workDir = await mkdtemp(join(tmpdir(), 'fairlead-uml-'))
+  removeOrphanedDirectories()
+  const directory = new OwnDirectory('uml')
   try {
-    return await boot(request, workDir)
+    return await boot(request, directory.path)
   } finally {
-    await rm(workDir, { recursive: true, force: true })
+    directory.remove()
   }
 }
 
