@@ -109,7 +109,8 @@ export class NftNotifications {
   #receive(datagram: Buffer): void {
     this.#received++
     for (let at = 0; at + MESSAGE_HEADER + GENERIC_HEADER <= datagram.length;) {
-      const length = Math.max(datagram.readUInt32LE(at), MESSAGE_HEADER)
+      const length = datagram.readUInt32LE(at)
+      if (length < MESSAGE_HEADER || at + length > datagram.length) return
       const type = datagram.readUInt16LE(at + 4)
       if (type >> 8 === NFNL_SUBSYS_NFTABLES) this.#read(type & 0xff, datagram.subarray(at, at + length))
       at += (length + 3) & ~3
