@@ -8,6 +8,7 @@ import { raiseSysctls, wantedSysctls } from '../kernel/conntrack-sysctls.ts'
 import type { Exec } from '../kernel/exec.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import { ProgramRunner } from '../kernel/program-runner.ts'
+import { Sysctls } from '../kernel/sysctl.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
 import { createLogger } from '../runtime/create-logger.ts'
@@ -68,6 +69,9 @@ export async function initOnly(config: Config, signal: AbortSignal): Promise<num
   const log = createLogger({ format, verbosity, write: (line) => process.stderr.write(line) })
   const exec = new ProgramRunner()
   for (const family of hostFamilies()) await backendOf({ config, family, exec })
+  // As kube-proxy: the guard against neighbours comes with the rules, which a daemon without this right can write.
+  if (config.localhostNodePorts && config.mode !== 'ipvs')
+    await new Sysctls(exec).ensure('net/ipv4/conf/all/route_localnet', '1', signal)
   const outcomes = await raiseSysctls(exec, wantedSysctls(config.conntrack, cpus().length), signal)
   for (const { key, outcome } of outcomes) log.info({ sysctl: key, outcome }, 'Looked at a kernel setting')
   const refused = outcomes.filter(({ outcome }) => outcome === 'refused')
