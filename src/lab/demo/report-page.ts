@@ -24,12 +24,10 @@ export function reportPage(result: DemoResult, tally: Tally, milestones: readonl
     propagation: tally.propagationMs(),
     milestones: milestones.map(({ atMs, text }) => ({ at: seconds(atMs), text })),
   }
-  return PAGE.replace(
-    '__TITLE__',
-    escapeHtml(`Fairlead demo: ${result.mode} on the ${result.network} network`),
-  )
-    .replace('__TABLE__', escapeHtml(resultTable(result)))
-    .replace('__FAILED__', escapeHtml(failureText(result)))
+  const title = escapeHtml(`Fairlead demo: ${result.mode} on the ${result.network} network`)
+  return PAGE.replaceAll('__TITLE__', () => title)
+    .replace('__TABLE__', () => escapeHtml(resultTable(result)))
+    .replace('__FAILED__', () => escapeHtml(failureText(result)))
     .replace('__CHART_JS__', () => chartLibrary().replaceAll('</script', '<\\/script'))
     .replace('__DATA__', () => JSON.stringify(data).replaceAll('<', '\\u003c'))
 }
