@@ -20,4 +20,4 @@ else
   echo '· left out: the kernel tests, because network namespaces need root'
 fi
 exec node --disable-warning=ExperimentalWarning --experimental-vm-modules node_modules/jest/bin/jest.js \
-  --selectProjects "${projects[@]}" --config test/jest.config.js "$@"
+  --selectProjects "${projects[@]}" --config test/jest.config.js --forceExit "$@"
