@@ -2,8 +2,8 @@
 import { ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding } from '../forwarding/forwarding.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
+import { countLocalReady } from '../model/local-ready.ts'
 import type { ServiceKey, ServicePortKey } from '../model/service-port.ts'
-import type { Ip } from '../net/ip.ts'
 import type { Port } from '../net/protocol.ts'
 
 export interface HealthCheckState {
@@ -20,18 +20,12 @@ export class HealthChecks {
   state(snapshot: ClusterSnapshot, forwarding: Forwarding): HealthCheckState {
     this.#follow(forwarding)
     const ports = new Map<ServiceKey, Port>()
-    const addresses = new Map<ServiceKey, Set<Ip>>()
-    const { endpoints } = snapshot.families[forwarding.family]
     for (const key of this.#keys) {
       const port = forwarding.ports.get(key)
-      if (port?.healthCheckNodePort === undefined) continue
-      ports.set(port.service, port.healthCheckNodePort)
-      const found = addresses.get(port.service) ?? new Set<Ip>()
-      addresses.set(port.service, found)
-      for (const endpoint of endpoints.get(key) ?? [])
-        if (endpoint.ready && endpoint.nodeName === snapshot.node.name) found.add(endpoint.ip)
+      if (port?.healthCheckNodePort !== undefined) ports.set(port.service, port.healthCheckNodePort)
     }
-    return { ports, localReady: new Map([...addresses].map(([service, ips]) => [service, ips.size])) }
+    const family = snapshot.families[forwarding.family]
+    return { ports, localReady: countLocalReady(family, snapshot.node.name, this.#keys) }
   }
 
   #follow(forwarding: Forwarding): void {
