@@ -1,6 +1,6 @@
 /**
  * Feeds the model: one reflector per resource, and the addresses of this node's interfaces. Everything downstream asks
- * for a snapshot, and gets none before Services and EndpointSlices are both in sync.
+ * for a snapshot, and gets none before Services and EndpointSlices are both in sync, or a remembered state stands in.
  */
 import type { ClusterStore } from '../model/cluster-store.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
@@ -11,7 +11,11 @@ import type { Logger } from '../runtime/logger.ts'
 import { createBackoff } from '../sync/backoff.ts'
 import type { ApiClient } from '../watch/api-client.ts'
 import { RECONNECT_BACKOFF, Reflector, type ReflectorState } from '../watch/reflector.ts'
+import type { ClusterState } from './cluster-state-format.ts'
 import { endpointSlices, ownNode, serviceCidrs, services } from '../watch/resources.ts'
+
+/** Of every snapshot that is remembered; those from the API server have a higher one. */
+export const REMEMBERED_REVISION = 0
 
 export interface ClusterFeedOptions {
   readonly client: ApiClient
@@ -29,6 +33,7 @@ export class ClusterFeed {
   readonly #options: ClusterFeedOptions
   readonly #reflectors: ReadonlyMap<ResourceKind, Reflector>
   readonly #inSync = new Set<ResourceKind>()
+  #remembered: ClusterState | undefined
 
   constructor(options: ClusterFeedOptions) {
     this.#options = options
@@ -59,8 +64,20 @@ export class ClusterFeed {
     return new Map([...this.#reflectors].map(([kind, reflector]) => [kind, reflector.state]))
   }
 
+  /** What is known of the cluster; until it is in sync, what is remembered, if anything. */
   snapshot(): ClusterSnapshot | undefined {
-    return this.inSync ? this.#options.store.snapshot() : undefined
+    const { store } = this.#options
+    if (this.inSync) return store.snapshot()
+    if (this.#remembered === undefined) return undefined
+    const { node, families } = this.#remembered
+    const { localIps } = store.snapshot().node
+    return { revision: REMEMBERED_REVISION, families, node: { ...node, localIps } }
+  }
+
+  /** Lets a remembered state stand in until Services and EndpointSlices are both in sync. */
+  remember(state: ClusterState): void {
+    this.#remembered = state
+    if (!this.inSync) this.#options.onChange('addresses')
   }
 
   /** Runs until the signal is aborted; rejects only for a fault of the program. */
@@ -69,7 +86,7 @@ export class ClusterFeed {
     const addresses = watchNodeAddresses(
       (ips) => {
         store.setLocalIps(ips)
-        if (this.inSync) onChange('addresses')
+        if (this.snapshot() !== undefined) onChange('addresses')
       },
       { clock, signal },
     )
@@ -84,6 +101,7 @@ export class ClusterFeed {
     this.#options.store.apply(event)
     if (event.type === 'listed' && !this.#inSync.has(event.resource)) {
       this.#inSync.add(event.resource)
+      if (this.inSync) this.#remembered = undefined
       this.#options.log.info({ resource: event.resource }, 'In sync with the API server')
     }
     // Each page is worked in while the next one is under way: no long stop when the list is complete.

@@ -6,17 +6,21 @@ import { ServiceHealth } from '../health/service-health.ts'
 import { Conntrack } from '../kernel/conntrack.ts'
 import type { Exec } from '../kernel/exec.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
-import type { KernelObject } from '../netfilter/kernel-state.ts'
+import { diffState, type KernelObject } from '../netfilter/kernel-state.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
+import { planInSlices } from '../sync/plan-in-slices.ts'
 import { createBackend } from './create-backend.ts'
 import { HealthChecks } from './health-checks.ts'
 import { localDetector } from './local-detector.ts'
 import type { ProxyObserver } from './proxy-observer.ts'
+
+/** Kinds of objects that can only be changed by replacing all that is in them. */
+const WHOLES: ReadonlySet<string> = new Set(['table', 'container', 'set'])
 
 export interface FamilyProxyOptions {
   readonly family: Family
@@ -98,6 +102,23 @@ export class FamilyProxy {
       log: silentLogger,
       nodeName,
     })
+  }
+
+  /**
+   * Whether programming this snapshot would only add to what the kernel has: neither take anything of ours away, nor
+   * change what a Service has already. Throws `KernelError`.
+   */
+  async onlyAdds(snapshot: ClusterSnapshot, signal: AbortSignal): Promise<boolean> {
+    const forwarding = new ForwardingDecider(deciderOptions(this.#options)).decide(snapshot)
+    const inspector = await this.inspector()
+    const want = await planInSlices(inspector, forwarding, undefined)
+    const { updated, removed } = diffState(want, await inspector.observe(signal))
+    if (removed.length > 0) return false
+    const changed = new Set(updated.map(({ to }) => to))
+    for (const [name, fragment] of want)
+      for (const object of fragment.values())
+        if (changed.has(object) && (name.startsWith('port ') || WHOLES.has(object.kind))) return false
+    return true
   }
 
   /** Something may have changed. */

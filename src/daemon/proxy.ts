@@ -24,11 +24,13 @@ import type { ApiObserver } from '../watch/transport.ts'
 import { openCredentials } from '../watch/credentials.ts'
 import { eventsObserver } from './events-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
-import { ClusterFeed } from './cluster-feed.ts'
+import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
+import { StateKeeper } from './cluster-state.ts'
 import { FamilyProxy } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
 import { logObserver } from './log-observer.ts'
 import { type ProxyObserver, tellAll } from './proxy-observer.ts'
+import { ClusterMemory } from './restore-state.ts'
 import { startServers } from './servers.ts'
 
 /** How long detect-local mode NodeCIDR waits for the Node to be given its pod networks. */
@@ -59,6 +61,7 @@ export class Proxy {
   readonly families: FamilyProxy[] = []
   readonly #options: ProxyOptions
   readonly #observers: ProxyObserver[] = []
+  readonly #memory: ClusterMemory
 
   /** Throws ConfigError for a configuration that cannot be used. Starts nothing. */
   constructor(options: ProxyOptions) {
@@ -79,6 +82,9 @@ export class Proxy {
       log,
       onEvent: (event) => this.#observer().onEvent(event),
       onChange: () => this.#changed(),
+    })
+    this.#memory = new ClusterMemory({
+      ...{ directory: config.stateDir, nodeName: this.nodeName, feed: this.feed, clock, log },
     })
     this.metrics = new ProxyMetrics({
       mode: config.mode,
@@ -103,7 +109,8 @@ export class Proxy {
     try {
       await this.#createFamilies(all)
       if (this.feed.inSync) this.#changed()
-      await Promise.all([feed, servers, ...this.families.map(async (family) => family.run(all))])
+      const families = this.families.map(async (family) => family.run(all))
+      await Promise.all([feed, servers, this.#keepState(all), this.#recall(all), ...families])
     } finally {
       fault.abort()
       await Promise.allSettled([feed, servers])
@@ -151,9 +158,12 @@ export class Proxy {
   async #podCidrs(signal: AbortSignal): Promise<readonly Cidr[]> {
     const { clock } = this.#options
     const deadlineMs = clock.monotonic() + POD_CIDRS_TIMEOUT_MS
+    let remembered: readonly Cidr[] = []
+    void this.#memory.whenSilent(signal).then((state) => (remembered = state?.node.podCidrs ?? []))
     for (;;) {
       const { podCidrs } = this.store.snapshot().node
       if (podCidrs.length > 0) return podCidrs
+      if (remembered.length > 0) return remembered
       if (clock.monotonic() > deadlineMs)
         throw new ConfigError(
           `Cannot recognise pods in mode NodeCIDR: Node "${this.nodeName}" has no spec.podCIDRs after 5 minutes; choose another --detect-local-mode or let the controller manager assign them`,
@@ -163,8 +173,57 @@ export class Proxy {
     }
   }
 
+  /** Stands in for an API server that is silent with what it said last, where that can do no harm. */
+  async #recall(signal: AbortSignal): Promise<void> {
+    const { log, clock } = this.#options
+    const state = await this.#memory.whenSilent(signal)
+    if (state === undefined) return
+    const { savedMs, node, families } = state
+    const { localIps } = this.store.snapshot().node
+    const snapshot = { revision: REMEMBERED_REVISION, families, node: { ...node, localIps } }
+    const facts = { savedAt: new Date(savedMs).toISOString(), ageMs: clock.now() - savedMs }
+    try {
+      for (const family of this.families) {
+        if (await family.onlyAdds(snapshot, signal)) continue
+        log.info(
+          facts,
+          'The API server is silent; the kernel keeps what it has, the state on disk would change it',
+        )
+        return
+      }
+    } catch (error) {
+      if (!signal.aborted) log.warn({ ...facts, err: error }, 'The cluster state on disk is not used')
+      return
+    }
+    if (this.feed.inSync) return
+    log.warn(facts, 'The API server is silent; programming what it said last, from disk')
+    this.#observers.push(this.#recallObserver(savedMs))
+    this.feed.remember(state)
+  }
+
+  /** Tells everybody that what is programmed is remembered, until it is not. */
+  #recallObserver(savedMs: number): ProxyObserver {
+    const reason = `programmed from the state of ${new Date(savedMs).toISOString()} on disk: the API server has not answered since the start`
+    return {
+      onSynced: ({ revision }) => {
+        const fromDisk = revision === REMEMBERED_REVISION
+        this.health.setStale('disk', fromDisk ? reason : undefined)
+        this.metrics.setProgrammedFromDisk(fromDisk)
+      },
+    }
+  }
+
+  async #keepState(signal: AbortSignal): Promise<void> {
+    const { config, clock, log } = this.#options
+    if (config.stateDir === undefined) return
+    const snapshot = () => (this.feed.inSync ? this.store.snapshot() : undefined)
+    const keeper = new StateKeeper({ directory: config.stateDir, snapshot, clock, log })
+    this.#observers.push({ onSynced: () => keeper.changed() })
+    await keeper.run(signal)
+  }
+
   #changed(): void {
-    this.health.setNodeEligible(this.store.snapshot().node.eligible)
+    this.health.setNodeEligible((this.feed.snapshot() ?? this.store.snapshot()).node.eligible)
     for (const family of this.families) family.request()
   }
 
