@@ -2,7 +2,8 @@
  * Every name this mode puts into the kernel.
  *
  * Table, base chains, `services`, `reject-chain` and the sets and maps that mean the same carry kube-proxy's names,
- * because other software looks for them. Everything in the two tables `ip kube-proxy` and `ip6 kube-proxy` is ours;
+ * because other software looks for them. A set of another type must have another name: the kernel would refuse
+ * kube-proxy's, and a kube-proxy that comes back could not take the table over. Everything in the two tables `ip kube-proxy` and `ip6 kube-proxy` is ours;
  * nothing outside of them is. Names come from numbers and fixed words only, never from an API object.
  */
 import type { Family } from '../../net/ip.ts'
@@ -38,7 +39,7 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
   address: {
     services: 'service-ips',
     noEndpoints: 'no-endpoint-services',
-    firewalled: 'firewall-ips',
+    firewalled: 'firewalled-ips',
     sources: 'source-ranges',
     affinity: 'affinity-services',
     affinityEndpoints: 'affinity-endpoints',
@@ -76,7 +77,7 @@ export const CLUSTER_IPS = 'cluster-ips'
 export const EXTERNAL_IPS = 'external-ips'
 export const NODE_PORTS = 'nodeports'
 export const NODE_PORT_IPS = 'nodeport-ips'
-export const HAIRPIN = 'hairpin-connections'
+export const HAIRPIN = 'hairpin-endpoints'
 export const SERVICE_CIDRS = 'service-cidrs'
 /** Filled by packets: which endpoint a client of a frontend with session affinity is held to. */
 export const AFFINITY = 'affinity'
