@@ -51,8 +51,9 @@ export class DriftProbe {
     this.#addressCount = undefined
   }
 
-  /** Looks out for things that this script has put into the kernel. */
-  watch(script: KernelScript): void {
+  /** Looks out for things that this script has put into the kernel, and for the number of addresses on record. */
+  watch(script: KernelScript, addressCount: number): void {
+    this.#addressCount = addressCount
     for (const { file, stdin } of script) {
       if (file === 'ipvsadm') this.#watchServers(stdin)
       if (file === 'ip') this.#watchAddresses(stdin)
@@ -104,7 +105,6 @@ export class DriftProbe {
     const name = setNameFor('KUBE-IPVS-IPS', this.#options.family)
     const count = await this.#options.ipset.count(name, signal)
     const before = this.#addressCount
-    this.#addressCount = count
     if (count === undefined) return `set ${name} is missing`
     return before === undefined || before === count
       ? undefined

@@ -32,6 +32,7 @@ import { observedRules, observedSets, ownServers, ownership, recordedElements } 
 import type { IpvsObject } from './plan-port.ts'
 import { IpvsPlanner } from './plan.ts'
 import { DriftProbe } from './drift-probe.ts'
+import { ExcludedServers } from './excluded-servers.ts'
 import { scriptFor } from './script.ts'
 
 export interface IpvsBackendOptions {
@@ -79,6 +80,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   readonly #ipLink: IpLink
   readonly #planner: IpvsPlanner
   readonly #drains: DrainList
+  readonly #excluded: ExcludedServers
   readonly #schedulers: IpvsSchedulers
   readonly #probe: DriftProbe
   /** How long the servers that the last script takes out may drain. */
@@ -98,6 +100,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
     this.#ipLink = new IpLink(exec)
     this.#planner = new IpvsPlanner({ options, nodeName: wiring.nodeName })
     this.#drains = new DrainList(this.#settings.drainTimeoutMs)
+    this.#excluded = new ExcludedServers(this.#settings.excludeCidrs)
     this.#schedulers = new IpvsSchedulers(this.#control, defaultScheduler(this.#settings))
     this.#probe = new DriftProbe({
       family: options.family,
@@ -160,15 +163,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
       routes: [...routes, ...bound],
       nodeIps: view.others,
       planned: this.#planner.selectors(),
-      excludeCidrs: this.#settings.excludeCidrs,
     })
+    const selectors = new Set(servers.map(({ selector }) => selector))
+    this.#excluded.observe(selectors, isOurs)
+    const isOwn = (selector: string) =>
+      this.#excluded.covers(selector) ? !this.#excluded.isForeign(selector) : isOurs(selector)
     const objects: IpvsObject[] = [
       ...observedSets(sets, family),
       ...observedRules(rules),
       ...(view.state === 'up' ? [dummyDevice(DEVICE)] : []),
       ...routes,
       ...bound,
-      ...this.#withoutDraining(ownServers(servers, isOurs)),
+      ...this.#withoutDraining(ownServers(servers, isOwn)),
     ]
     const isCold = objects.every(({ kind }) => kind === 'device')
     return isCold ? emptyState() : observedState(objects)
@@ -177,7 +183,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
     this.#probe.forget()
     for (const step of script) await this.#applyStep(step, signal)
-    this.#probe.watch(script)
+    this.#probe.watch(script, this.#planner.addressCount)
     this.#tellProblems()
   }
 
@@ -266,6 +272,8 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   async #writeServers(stdin: string, signal: AbortSignal): Promise<void> {
+    const foreign = this.#excluded.claim(stdin)
+    if (foreign !== undefined) throw takenBySomebodyElse(stdin, foreign)
     const script = await this.#schedulers.withAvailable(stdin, signal)
     await this.#control.restore(script, signal)
     this.#drains.follow(script, this.#clock.now(), (key) => this.#drainSeconds.get(key))
@@ -298,4 +306,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
     const request = { file: 'ip', args: ['link', 'del', DEVICE], signal }
     return (await this.#exec.run(request)).exitCode === 0
   }
+}
+
+function takenBySomebodyElse(script: string, line: number): KernelError {
+  const remedy = 'give the Service another address, or take its network out of --ipvs-exclude-cidrs'
+  const text = script.split('\n')[line - 1] ?? ''
+  return new KernelError(`Cannot add "${text}": somebody else serves it in an excluded network; ${remedy}`, {
+    code: 'rejected',
+    command: ['ipvsadm', '--restore'],
+    exitCode: undefined,
+    stderr: '',
+    script,
+    line,
+    remedy,
+  })
 }

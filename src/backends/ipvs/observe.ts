@@ -5,7 +5,6 @@ import { type IpSet, type SetElement, markOf } from '../../netfilter/ipset/ipset
 import { parseSets } from '../../netfilter/ipset/parse-save.ts'
 import type { BoundAddress, LocalRoute } from '../../netfilter/ipvs/local-route.ts'
 import { type IpvsServer, readSelector, selectorFamily } from '../../netfilter/ipvs/virtual-server.ts'
-import { type Cidr, cidrContains } from '../../net/cidr.ts'
 import type { Family, Ip } from '../../net/ip.ts'
 import {
   JUMPS as IPTABLES_JUMPS,
@@ -93,7 +92,6 @@ export interface OwnershipRecord {
   readonly nodeIps: ReadonlySet<Ip>
   /** Selectors of the last plan; empty for a process that has just started. */
   readonly planned: ReadonlySet<string>
-  readonly excludeCidrs: readonly Cidr[]
 }
 
 /** Decides for a selector whether its virtual server is ours. */
@@ -127,7 +125,6 @@ export function ownership(record: OwnershipRecord): (selector: string) => boolea
     if ('mark' in where) return marks.has(where.mark) || record.planned.has(selector)
     const { protocol, ip, port } = where
     if (places.has(`${ip},${protocol.toLowerCase()}:${port}`)) return true
-    if (record.excludeCidrs.some((cidr) => cidrContains(cidr, ip))) return false
     if (nodeIps.has(ip) && nodePorts[protocol].has(String(port))) return true
     return addresses.has(ip) || record.planned.has(selector)
   }

@@ -52,6 +52,13 @@ export class IpvsPlanner {
     return this.#problems
   }
 
+  /** How many addresses the last plan makes local. */
+  get addressCount(): number {
+    let count = 0
+    for (const { object } of this.#shared.values()) if (object.kind === 'local-route') count++
+    return count
+  }
+
   /** Selectors of all virtual servers of the last plan. */
   selectors(): ReadonlySet<string> {
     const found = new Set<string>()

@@ -1,3 +1,4 @@
+import { ExcludedServers } from '../../../../src/backends/ipvs/excluded-servers.ts'
 import { allSets, JUMPS } from '../../../../src/backends/ipvs/names.ts'
 import {
   observedRules,
@@ -21,7 +22,6 @@ const RECORD: OwnershipRecord = {
   routes: [],
   nodeIps: new Set(),
   planned: new Set(),
-  excludeCidrs: [],
 }
 
 describe('ownership()', () => {
@@ -64,20 +64,36 @@ describe('ownership()', () => {
       false,
     ])
   })
+})
 
-  test('in an excluded network claims only what is exactly a Service’s', () => {
-    const record = {
-      ...RECORD,
-      elements: [
-        setElement('KUBE-IPVS-IPS', '172.30.0.1'),
-        setElement('KUBE-CLUSTER-IP', '172.30.0.1,tcp:80'),
-      ],
-      planned: new Set(['-t 172.30.0.1:90']),
-      excludeCidrs: ['172.30.0.0/16' as Cidr],
-    }
-    expect(ownership(record)('-t 172.30.0.1:80')).toBe(true)
-    expect(ownership(record)('-t 172.30.0.1:90')).toBe(false)
-    expect(ownership(record)('-t 172.30.0.1:443')).toBe(false)
+describe('ExcludedServers', () => {
+  const mine = '-t 172.30.0.1:80'
+  const theirs = '-t 172.30.0.9:80'
+  const make = () => new ExcludedServers(['172.30.0.0/16' as Cidr])
+
+  test('covers addresses in its networks, and no marks', () => {
+    expect([mine, '-t 10.0.0.1:80', '-f 3'].map((selector) => make().covers(selector))).toEqual([
+      true,
+      false,
+      false,
+    ])
+  })
+
+  test('trusts the record once, and then only what we have added', () => {
+    const excluded = make()
+    excluded.observe([mine, theirs], (selector) => selector === mine)
+    expect([mine, theirs].map((selector) => excluded.isForeign(selector))).toEqual([false, true])
+    excluded.observe([mine, theirs], () => true)
+    expect(excluded.isForeign(theirs)).toBe(true)
+  })
+
+  test('claims what is free and says which line is not', () => {
+    const excluded = make()
+    excluded.observe([theirs], () => false)
+    expect(excluded.claim(`-A ${mine} -s rr\n`)).toBeUndefined()
+    excluded.observe([mine, theirs], () => false)
+    expect(excluded.isForeign(mine)).toBe(false)
+    expect(excluded.claim(`-E ${mine} -s rr\n-A ${theirs} -s rr\n`)).toBe(2)
   })
 })
 
