@@ -232,11 +232,13 @@ describeKernel('NodeBed', ['namespaces', 'nft', 'ipv6'], () => {
         localPodIps: ['10.0.0.3'],
         remoteIps: ['10.0.0.2'],
       })
-      expect(own.localIps()).toEqual(expect.arrayContaining(['127.0.0.1', '::1', '192.168.7.7', '2001:db8::7']))
+      expect(own.localIps()).toEqual(
+        expect.arrayContaining(['127.0.0.1', '::1', '192.168.7.7', '2001:db8::7']),
+      )
       expect(own.localIps()).not.toContain('192.168.0.2')
       const routes = await own.run('ip', ['route', 'show'])
-      expect(routes).toMatch(/^10\.0\.0\.2 dev remote0/m)
-      expect(routes).toMatch(/^10\.0\.0\.3 dev pod0/m)
+      expect(routes).toMatch(/^10\.0\.0\.2 via 100\.64\.2\.2 dev remote0/m)
+      expect(routes).toMatch(/^10\.0\.0\.3 via 100\.64\.10\.2 dev pod0/m)
     } finally {
       await own.close()
     }

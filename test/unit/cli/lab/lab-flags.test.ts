@@ -16,7 +16,14 @@ describe('readLabFlags()', () => {
   })
 
   it('reads values with and without an equals sign', () => {
-    const flags = readLabFlags(['--mode=ipvs', '--network', 'ipvlan', '--pods=1000', '--keep', '--json=x.json'])
+    const flags = readLabFlags([
+      '--mode=ipvs',
+      '--network',
+      'ipvlan',
+      '--pods=1000',
+      '--keep',
+      '--json=x.json',
+    ])
     expect(flags).toMatchObject({ mode: 'ipvs', network: 'ipvlan', pods: 1000, keep: true, json: 'x.json' })
   })
 
@@ -42,7 +49,10 @@ describe('readLabFlags()', () => {
       want: 'Cannot use "--seconds=5.5": not a whole number from 4 to 3600; write for example --seconds=4',
     },
     { given: '--speed=9', want: `Cannot read the command line: Unknown option '--speed'; see --help` },
-    { given: 'bridge', want: expect.stringMatching(/^Cannot read the command line: Unexpected argument 'bridge'/) },
+    {
+      given: 'bridge',
+      want: expect.stringMatching(/^Cannot read the command line: Unexpected argument 'bridge'/),
+    },
   ])('refuses $given and says what would do', ({ given, want }) => {
     expect(() => readLabFlags([given])).toThrow(ConfigError)
     expect(() => readLabFlags([given])).toThrow(expect.objectContaining({ message: want }))
