@@ -3,8 +3,9 @@
  *
  * Table, base chains, `services`, `reject-chain` and the sets and maps that mean the same carry kube-proxy's names,
  * because other software looks for them. A set of another type must have another name: the kernel would refuse
- * kube-proxy's, and a kube-proxy that comes back could not take the table over. Everything in the two tables `ip kube-proxy` and `ip6 kube-proxy` is ours;
- * nothing outside of them is. Names come from numbers and fixed words only, never from an API object.
+ * kube-proxy's, and a kube-proxy that comes back could not take the table over. Everything in the two tables
+ * `ip kube-proxy` and `ip6 kube-proxy` is ours; nothing outside of them is. Names come from numbers and fixed words
+ * only, never from an API object.
  */
 import type { Family } from '../../net/ip.ts'
 import type { Protocol } from '../../net/protocol.ts'

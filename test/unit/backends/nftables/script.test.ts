@@ -72,19 +72,19 @@ test('scriptFor() cuts a great change so that what is referred to comes first an
     elements('service-ips', 'drop'),
     elements('affinity-endpoints', '10.0.0.1 . 80'),
   ]
-  const gone = anElement('firewall-ips', '192.0.2.1 . 6 . 80')
+  const gone = anElement('firewalled-ips', '192.0.2.1 . 6 . 80')
   const containers = (script: ReturnType<typeof scriptFor>) =>
     script.map(({ stdin }) => [...new Set(stdin.match(/^\w+ element ip kube-proxy \S+/gm))].join(', '))
   const added = scriptFor({ created: [...services, ...endpoints], updated: [], removed: [gone] }, TABLE)
   expect(containers(added)).toEqual([
     'add element ip kube-proxy affinity-endpoints',
     'add element ip kube-proxy service-ips',
-    'delete element ip kube-proxy firewall-ips',
+    'delete element ip kube-proxy firewalled-ips',
   ])
   const removed = scriptFor({ created: [], updated: [], removed: [...endpoints, gone, ...services] }, TABLE)
   expect(containers(removed)).toEqual([
     'delete element ip kube-proxy service-ips',
-    'delete element ip kube-proxy firewall-ips, delete element ip kube-proxy affinity-endpoints',
+    'delete element ip kube-proxy firewalled-ips, delete element ip kube-proxy affinity-endpoints',
     'delete element ip kube-proxy affinity-endpoints',
   ])
 })
