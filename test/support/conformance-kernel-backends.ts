@@ -69,7 +69,11 @@ function nftables(): BackendUnderTest {
     reset: async (bed) => {
       await bed.run('nft', ['flush', 'ruleset'])
     },
-    rules: (bed) => bed.run('nft', ['--stateless', 'list', 'ruleset']),
+    rules: async (bed) => {
+      const text = await bed.run('nft', ['--stateless', 'list', 'ruleset'])
+      // Packets fill this set.
+      return text.replaceAll(/(set translated-endpoints \{[^}]*?)\n\s*elements = \{[^}]*\}/g, '$1')
+    },
   }
 }
 
@@ -96,7 +100,8 @@ function ipvs(): BackendUnderTest {
       ]
       const texts: string[] = []
       for (const [file = '', ...args] of commands) texts.push((await bed.exec.run({ file, args })).stdout)
-      return withoutCounters(texts.join('\n'))
+      // A server that drains goes by itself.
+      return withoutCounters(texts.join('\n')).replaceAll(/^.* -w 0\n/gm, '')
     },
   }
 }

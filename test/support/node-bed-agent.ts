@@ -51,7 +51,16 @@ export interface AgentCommands {
 const place = process.argv[2] ?? 'somewhere'
 const servers = new Map<string, Server | UdpSocket>()
 const loads: LoadGenerator[] = []
-const slots = { free: 400, waiting: [] as (() => void)[] }
+/** A few tries may have to wait for silence, so many are let in at once. */
+const probing: Slots = { free: 300, waiting: [] }
+/** Many tries are answered, and more at once than the machine can serve would only look like silence. */
+const counting: Slots = { free: 40, waiting: [] }
+const MANY_TRIES = 4
+
+interface Slots {
+  free: number
+  readonly waiting: (() => void)[]
+}
 
 async function run(request: RunRequest): Promise<RunResult> {
   return new Promise((resolve, reject) => {
@@ -152,11 +161,12 @@ async function unlisten(request: ListenRequest): Promise<string[]> {
 }
 
 async function tryOften(request: TryRequest): Promise<Attempt[]> {
-  return Promise.all(Array.from({ length: request.tries }, () => inSlot(() => attempt(request))))
+  const slots = request.tries > MANY_TRIES ? counting : probing
+  return Promise.all(Array.from({ length: request.tries }, () => inSlot(slots, () => attempt(request))))
 }
 
 /** Keeps the number of sockets that are open at once in bounds. */
-async function inSlot<T>(work: () => Promise<T>): Promise<T> {
+async function inSlot<T>(slots: Slots, work: () => Promise<T>): Promise<T> {
   if (slots.free === 0) await new Promise<void>((resolve) => slots.waiting.push(resolve))
   else slots.free--
   try {

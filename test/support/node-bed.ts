@@ -288,7 +288,7 @@ export class NodeBed {
     const node = new Set(layout.nodeIps.map((ip) => `addr ${addressOf(ip)} dev ${OUTSIDE.name}`))
     const world = new Set<string>()
     for (const [ip, link] of homes) {
-      node.add(`route ${hostPrefix(ip)} dev ${link.name}`)
+      node.add(`route ${hostPrefix(ip)} via ${gateway(link, ip)} dev ${link.name} onlink`)
       world.add(`rule pref 100 iif lo from ${ip} lookup ${table(link)}`)
     }
     return { node, world }
@@ -353,6 +353,14 @@ function podLink(index: number): Link {
 /** The node's own addresses on a link. They are not among `nodeIps`, so that a masqueraded source shows as such. */
 function nearIps(linkNumber: number): string[] {
   return [`100.64.${linkNumber}.1`, `fd64::${linkNumber.toString(16)}:1`]
+}
+
+/**
+ * The next hop of all that is behind a link. It has no meaning but that many endpoints share one entry of the kernel's
+ * neighbour table, which is one for all namespaces and full at 1,024.
+ */
+function gateway(link: Link, forIp: string): string {
+  return forIp.includes(':') ? `fd64::${link.number.toString(16)}:2` : `100.64.${link.number}.2`
 }
 
 /** Both ends of a link have the same one: without ARP, the kernel sends to the address of its own interface. */

@@ -71,7 +71,7 @@ function* rounds(hopes: ProbeHopes): Generator<number> {
   const pool = hopes.endpoints.length
   if (hopes.kind !== 'dnat') return
   if (pool > SAMPLED_POOL) {
-    yield pool * 2
+    yield pool
     return
   }
   if (hopes.sticky === true || pool <= 1) {
