@@ -64,6 +64,26 @@ export interface Backend<O extends KernelObject> {
    * must be cheap. Resolves to whether it changed anything.
    */
   maintain?(signal: AbortSignal): Promise<boolean>
-  /** Removes all that is ours, in this family, and nothing else; resolves to what was removed, a line each. */
-  cleanup(signal: AbortSignal): Promise<readonly string[]>
+  /**
+   * Removes all that is ours (and a former kube-proxy's of this mode), in this family, and nothing else; resolves to
+   * what was removed, a line each.
+   */
+  cleanup(signal: AbortSignal, options?: CleanupOptions): Promise<readonly string[]>
+  /**
+   * Makes way for another mode that answers already: like `cleanup`, but leaves rules alone, and whatever open
+   * connections still need. Only where connections need more than connection tracking remembers.
+   */
+  retire?(signal: AbortSignal): Promise<Retirement>
+}
+
+export interface CleanupOptions {
+  /** What another mode uses as well and keeps: rules that it has written over, or sets that it refers to. */
+  readonly keep?: 'rules' | 'sets'
+}
+
+export interface Retirement {
+  /** A line each. */
+  readonly removed: readonly string[]
+  /** Objects that wait for the end of open connections; 0: nothing is left. */
+  readonly waiting: number
 }

@@ -4,12 +4,14 @@ import type { Exec } from '../../kernel/exec.ts'
 import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
+import type { IptablesObject } from '../../netfilter/iptables/chain.ts'
+import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import { type Changes, type KernelState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import type { Backend, BackendOptions, CleanupOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { blamedPort } from './blame.ts'
-import { SERVICES } from './names.ts'
+import { MARTIAN_FIREWALL, SERVICES } from './names.ts'
 import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from './objects.ts'
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
@@ -122,10 +124,11 @@ export class IptablesBackend implements Backend<BackendObject> {
     return this.#probe.check(this.#servicesText, signal)
   }
 
-  async cleanup(signal: AbortSignal): Promise<readonly string[]> {
-    const text = await this.#saved(signal)
-    const chains = observedObjects(text, { expectsGuard: false }).filter((object) => object.kind === 'chain')
-    const removed = [...observedJumps(text), ...chains, ...(await this.#observedSets(signal))]
+  async cleanup(signal: AbortSignal, { keep }: CleanupOptions = {}): Promise<readonly string[]> {
+    const rules = keep === 'rules' ? [] : rulesIn(await this.#saved(signal))
+    const sets = keep === 'sets' ? [] : await this.#observedSets(signal)
+    const removed = [...rules, ...sets]
+    if (removed.length === 0) return []
     await this.apply(this.script({ created: [], updated: [], removed }), signal)
     return removed.map((object) =>
       object.kind === 'shared-rule' ? `rule ${object.key}` : `${object.kind} ${object.key}`,
@@ -162,6 +165,21 @@ export class IptablesBackend implements Backend<BackendObject> {
       await this.#applyStep({ ...step, stdin: remaining(stdin, error.line) }, signal, attempts - 1)
     }
   }
+}
+
+/** All that is ours or a predecessor's, every copy of it. */
+function rulesIn(text: string): readonly IptablesObject[] {
+  const jumps = observedJumps(text)
+  const known = new Set(jumps.map(({ key }) => key))
+  const others = observedObjects(text, { expectsGuard: false }).filter(
+    ({ kind, key }) => kind === 'chain' || (kind === 'shared-rule' && !known.has(key)),
+  )
+  return [...jumps, ...others.filter((object) => !isMartianJump(object))]
+}
+
+/** Kubelet's jump stays with its chain. */
+function isMartianJump(object: IptablesObject): boolean {
+  return object.kind === 'shared-rule' && targetOf(object.rule) === MARTIAN_FIREWALL
 }
 
 /** A restore of sets stops at the first line that fails; those before it are done. */

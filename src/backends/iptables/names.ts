@@ -81,6 +81,17 @@ const ENTRY_CHAINS: Readonly<Record<Table, ReadonlySet<string>>> = {
   mangle: new Set(),
 }
 const OUR_PREFIX = 'FL-'
+/** What IPVS modes have besides the chains of the same name. */
+const IPVS_CHAINS: Readonly<Record<Table, ReadonlySet<string>>> = {
+  filter: new Set([
+    'KUBE-NODE-PORT',
+    'KUBE-SOURCE-RANGES-FIREWALL',
+    'KUBE-IPVS-FILTER',
+    'KUBE-IPVS-OUT-FILTER',
+  ]),
+  nat: new Set(['KUBE-NODE-PORT', 'KUBE-LOAD-BALANCER']),
+  mangle: new Set(),
+}
 const KUBE_PROXY_PREFIX = /^KUBE-(?:SVC|SVL|EXT|FW|SEP|XLB)-[A-Z2-7]{16}$/
 
 /** Chains whose whole content is ours to write and to remove. */
@@ -88,9 +99,10 @@ export function isOurs(table: Table, chain: string): boolean {
   return ENTRY_CHAINS[table].has(chain) || chain.startsWith(OUR_PREFIX)
 }
 
-/** Chains that a kube-proxy left behind; they go once nothing of ours leads to them. */
+/** Chains that a kube-proxy or the IPVS mode left behind; they go once nothing of ours leads to them. */
 export function isLeftover(table: Table, chain: string): boolean {
-  return chain === KUBE_PROXY_CANARY || (table === 'nat' && KUBE_PROXY_PREFIX.test(chain))
+  if (chain === KUBE_PROXY_CANARY || IPVS_CHAINS[table].has(chain)) return true
+  return table === 'nat' && KUBE_PROXY_PREFIX.test(chain)
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   targetOf,
   withoutComments,
 } from '../../netfilter/iptables/parse-save.ts'
+import { FORMER_JUMPS } from './former-jumps.ts'
 import { JUMPS, MARTIAN_FIREWALL, MARTIAN_GUARD, isLeftover, isOurs } from './names.ts'
 
 export interface ObserveOptions {
@@ -19,9 +20,8 @@ export interface ObserveOptions {
 export function observedObjects(text: string, options: ObserveOptions): readonly IptablesObject[] {
   const chains = parseSave(text, (name) => !name.startsWith('FL-'))
   const foreign = chains.filter(({ table, name }) => !isOurs(table, name) && !isLeftover(table, name))
-  const inUse = new Set(
-    foreign.flatMap(({ table, targets }) => targets.map((target) => `${table}/${target}`)),
-  )
+  const formerJumps = copiesOf(FORMER_JUMPS, foreign)
+  const inUse = targetsOf(foreign, formerJumps)
   const objects: IptablesObject[] = []
   for (const saved of chains) {
     const { table, name } = saved
@@ -32,7 +32,20 @@ export function observedObjects(text: string, options: ObserveOptions): readonly
   }
   const wanted = options.expectsGuard ? [...JUMPS, MARTIAN_GUARD] : JUMPS
   for (const rule of wanted) objects.push(...observedRule(rule, foreign))
-  return objects
+  return [...objects, ...formerJumps]
+}
+
+/** `table/chain` of all that somebody else's rules lead to. */
+function targetsOf(chains: readonly SavedChain[], except: readonly SharedRule[]): ReadonlySet<string> {
+  const isExcepted = (table: string, name: string, rule: string): boolean =>
+    except.some((jump) => jump.table === table && jump.chain === name && isSameRule(jump.rule, rule))
+  return new Set(
+    chains.flatMap(({ table, name, rules }) =>
+      rules
+        .filter((rule) => !isExcepted(table, name, rule))
+        .map((rule) => `${table}/${targetOf(rule) ?? ''}`),
+    ),
+  )
 }
 
 function observedChain({ table, name, text }: SavedChain): Chain {
@@ -70,11 +83,18 @@ function takesEverything(rule: string): boolean {
 /** All copies of our rules in the chains of others, as they are written there. */
 export function observedJumps(text: string): readonly SharedRule[] {
   const chains = parseSave(text, (name) => !name.startsWith('FL-'))
-  return JUMPS.filter(({ rule }) => targetOf(rule) !== MARTIAN_FIREWALL).flatMap((jump) =>
+  return copiesOf(
+    JUMPS.filter(({ rule }) => targetOf(rule) !== MARTIAN_FIREWALL),
+    chains,
+  )
+}
+
+/** Every copy is an object of its own, so that none is left. */
+function copiesOf(jumps: readonly SharedRule[], chains: readonly SavedChain[]): readonly SharedRule[] {
+  return jumps.flatMap((jump) =>
     chains
       .filter(({ table, name }) => table === jump.table && name === jump.chain)
-      .flatMap(({ rules }) =>
-        rules.filter((rule) => isSameRule(rule, jump.rule)).map((rule) => ({ ...jump, rule })),
-      ),
+      .flatMap(({ rules }) => rules.filter((rule) => isSameRule(rule, jump.rule)))
+      .map((rule, index) => ({ ...jump, rule, key: index === 0 ? jump.key : `${jump.key} #${index + 1}` })),
   )
 }

@@ -67,7 +67,9 @@ export function restoreText(changes: Changes<BackendObject>): string {
   const blocks = isUntouched(nat)
     ? [finalBlock(filter)]
     : [comingBlock(filter), natBlock, finalBlock(leaving(filter))]
-  return renderRestore([...blocks, finalBlock(mangle)])
+  // Only the IPVS mode has rules in mangle. They choose a virtual server by a mark, which must not happen any more
+  // to what nat translates from now on.
+  return renderRestore([finalBlock(mangle), ...blocks])
 }
 
 function tableChanges(table: Table, changes: Changes<BackendObject>): TableChanges {

@@ -23,7 +23,7 @@ import { type IpvsServer, isDrained } from '../../netfilter/ipvs/virtual-server.
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import type { Backend, BackendOptions, Drift, KernelScript, Retirement, ScriptStep } from '../backend.ts'
 import { blamedKey } from './blame.ts'
 import { DrainList } from './drain.ts'
 import { DEFAULT_IPVS_SETTINGS, type IpvsSettings, defaultScheduler, wantedSysctls } from './ipvs-settings.ts'
@@ -33,6 +33,7 @@ import type { IpvsObject } from './plan-port.ts'
 import { IpvsPlanner } from './plan.ts'
 import { DriftProbe } from './drift-probe.ts'
 import { ExcludedServers } from './excluded-servers.ts'
+import { leavingObjects } from './retire.ts'
 import { scriptFor } from './script.ts'
 
 export interface IpvsBackendOptions {
@@ -119,6 +120,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   async prepare(signal: AbortSignal): Promise<void> {
     // The first use of IPVS also makes the kernel load it, and with it its settings.
     await this.#schedulers.requireDefault(signal)
+    await this.#ipset.names(signal)
     const wanted = wantedSysctls(this.#settings, release())
     const changed = await new Sysctls(this.#exec).ensureAll(wanted, signal)
     if (changed.length > 0) this.#log.info({ family: this.family, keys: changed }, 'Changed kernel settings')
@@ -226,6 +228,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
     await this.apply(this.script({ created: [], updated: [], removed }), signal)
     const lines = removed.map(({ key }) => key)
     return (await this.#removeDevice(signal)) ? [...lines, `device ${DEVICE}`] : lines
+  }
+
+  async retire(signal: AbortSignal): Promise<Retirement> {
+    const state = await this.observe(signal)
+    const objects = [...state.values()].flatMap((fragment) => [...fragment.values()])
+    const selectors = objects.flatMap((object) => (object.kind === 'virtual-server' ? [object.selector] : []))
+    const open = await this.#control.connections(new Set(selectors), signal)
+    const { removed, waiting } = leavingObjects(objects, open)
+    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    const lines = removed.map(({ key }) => key)
+    const isLast = waiting === 0 && (await this.#removeDevice(signal))
+    return { removed: isLast ? [...lines, `device ${DEVICE}`] : lines, waiting }
   }
 
   /** Drained servers are not part of the state: they go by themselves, or come back by a change. */

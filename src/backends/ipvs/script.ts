@@ -44,12 +44,15 @@ export function scriptFor(changes: Changes<IpvsObject>, context: ScriptContext):
   const both = <K extends IpvsObject['kind']>(kind: K) => [...created[kind], ...updated[kind]]
   const servers = renderNewServers(created, updated, context.draining)
   const routes = both('local-route')
+  const rules = rulesStep({ created, updated, removed }, context.restoreProgram)
+  // Rules of a predecessor that translate answer until the virtual servers can; it is they that go with `rules`.
+  const takesOver = removed.chain.some(({ table }) => table === 'nat')
   return [
     step('ipset', ['restore', '-exist'], {
       lines: renderSets(created.set, updated.set, both('element')),
       purpose: 'fill sets',
     }),
-    rulesStep({ created, updated, removed }, context.restoreProgram),
+    ...(takesOver ? [] : [rules]),
     step('ipvsadm', ['--restore'], { lines: servers, purpose: 'write virtual servers' }),
     step('ip', ['-force', '-batch', '-'], {
       lines: [
@@ -59,6 +62,7 @@ export function scriptFor(changes: Changes<IpvsObject>, context: ScriptContext):
       purpose: 'make the device',
     }),
     ipStep(context.family, { lines: routes.map(renderRoute), purpose: 'make addresses local' }),
+    ...(takesOver ? [rules] : []),
     ipStep(context.family, { lines: renderLeavingAddresses(removed), purpose: 'take addresses away' }),
     step('ipvsadm', ['--restore'], { lines: renderOldServers(removed), purpose: 'remove or drain servers' }),
     step('ipset', ['restore', '-exist'], {

@@ -146,3 +146,21 @@ test.each([
 ])('driftIn() tells $name', ({ lines, want }) => {
   expect(driftIn(saved('nat', ...lines), 'nat', '0123456789abcdef 1')?.what).toBe(want)
 })
+
+test('observedObjects() takes over the rules of IPVS modes with every copy of the jumps to them', () => {
+  const text = saved(
+    'filter',
+    ':INPUT ACCEPT [0:0]',
+    ':KUBE-NODE-PORT - [0:0]',
+    ':KUBE-IPVS-FILTER - [0:0]',
+    '-A INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT',
+    '-A INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT',
+    '-A INPUT -s 10.0.0.1/32 -j KUBE-IPVS-FILTER',
+  )
+  const jump = 'filter/INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT'
+  expect(observedObjects(text, NO_GUARD).map(({ key }) => key)).toEqual([
+    'filter/KUBE-NODE-PORT',
+    jump,
+    `${jump} #2`,
+  ])
+})

@@ -50,6 +50,25 @@ describe('scriptFor()', () => {
     ])
   })
 
+  test('changes rules after servers and addresses when somebody else translates until then', () => {
+    const created: IpvsObject[] = [
+      localRoute(anIp('172.30.0.1'), undefined),
+      virtualServer(VIRTUAL, plain),
+      chain('nat', 'KUBE-SERVICES', { label: 'portals', rules: ['-j RETURN'] }),
+    ]
+    const removed: IpvsObject[] = [
+      chain('nat', 'KUBE-SVC-ABCDEFGHIJKLMNOP', { label: 'predecessor', rules: [] }),
+      boundAddress(anIp('172.30.0.1')),
+    ]
+    expect(steps({ created, removed }).map(([file]) => file)).toEqual([
+      'ipvsadm',
+      'ip',
+      'ip',
+      'iptables-restore',
+      'ip',
+    ])
+  })
+
   test('takes away in reverse, and a virtual server with all its servers', () => {
     const removed: IpvsObject[] = [
       ipSet('S', 'hash:ip,port', { family: 'IPv4' }),
