@@ -11,7 +11,7 @@ import type { Family } from '../net/ip.ts'
 import type { Logger } from '../runtime/logger.ts'
 
 export interface BackendWiring {
-  readonly config: Config
+  readonly config: Pick<Config, 'mode' | 'iptablesVariant' | 'ipvs'>
   readonly options: BackendOptions
   readonly exec: Exec
   readonly log: Logger
@@ -43,7 +43,14 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
         control: await openIpvsControl(exec, log),
       })
     case 'nftables':
-      return createNftablesBackend({ options, exec, log })
+      return createNftablesBackend({
+        options,
+        exec,
+        log,
+        notifications: await NftNotifications.open(
+          options.family === 'IPv4' ? 'ip kube-proxy' : 'ip6 kube-proxy',
+        ),
+      })
   }
 }
 
