@@ -15,6 +15,13 @@ export class Ipset {
     return (await runOrThrow(this.#exec, request, 'Cannot read IP sets')).stdout
   }
 
+  /** The names of all sets. Throws `KernelError`, also when the program or the kernel's part is missing. */
+  async names(signal: AbortSignal): Promise<readonly string[]> {
+    const request = { file: 'ipset', args: ['list', '-name'], signal }
+    const { stdout } = await runOrThrow(this.#exec, request, 'Cannot list IP sets')
+    return stdout.split('\n').filter((name) => name !== '')
+  }
+
   /** How many elements a set has; `undefined`: there is no such set. */
   async count(name: string, signal: AbortSignal): Promise<number | undefined> {
     const result = await this.#exec.run({ file: 'ipset', args: ['list', '-terse', name], signal })
