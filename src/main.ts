@@ -3,18 +3,19 @@ import { writeFileSync } from 'node:fs'
 import { readCommandLine } from './cli/command-line.ts'
 import { ConfigError } from './config/config-error.ts'
 
-type Subcommand = (argv: readonly string[]) => Promise<number>
+type Subcommand = (argv: readonly string[], signal: AbortSignal) => Promise<number>
 
 const QUERIES: Readonly<Record<string, Subcommand | undefined>> = {
   explain: async (argv) => (await import('./cli/explain-command.ts')).explainCommand(argv),
   dump: async (argv) => (await import('./cli/dump-command.ts')).dumpCommand(argv),
+  doctor: async (argv, signal) => (await import('./cli/doctor-command.ts')).doctorCommand(argv, signal),
   diff: async (argv) => (await import('./cli/diff-command.ts')).diffCommand(argv),
 }
 
 async function main(argv: readonly string[], signal: AbortSignal): Promise<number> {
   if (argv[0] === 'lab') return (await import('./cli/lab/lab-command.ts')).labCommand(argv.slice(1), signal)
   const query = QUERIES[argv[0] ?? '']
-  if (query !== undefined) return query(argv.slice(1))
+  if (query !== undefined) return query(argv.slice(1), signal)
   const command = readCommandLine(argv)
   switch (command.action) {
     case 'print':

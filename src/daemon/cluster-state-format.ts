@@ -219,7 +219,7 @@ function parseLine(line: string): Json {
 
 /** Exactly the fields of the table; absent ones are `undefined`, as in the model. */
 function record<T>(checks: Checks<T>, value: unknown): T {
-  const fields = Object.entries(checks) as [string, Check][]
+  const fields = Object.entries<Check>(checks)
   const from = isObject(value) ? (value as Json) : {}
   for (const [field, check] of fields)
     if (!check(from[field])) throw new UnusableState(`field "${field}" is not as it should be`)

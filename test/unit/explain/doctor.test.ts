@@ -1,0 +1,320 @@
+import { linkFacts, ruleFacts, versionLine } from '../../../src/cli/doctor/parse-facts.ts'
+import { CHECKS, examine } from '../../../src/explain/doctor/checks.ts'
+import { dataPathOf } from '../../../src/explain/doctor/network-checks.ts'
+import type { LinkFact, NodeFacts } from '../../../src/explain/doctor/node-facts.ts'
+
+function aLink(name: string, kind = '', more: Partial<LinkFact> = {}): LinkFact {
+  return { name, kind, master: undefined, hairpin: false, promiscuous: false, ...more }
+}
+
+const BRIDGE = [aLink('cni0', 'bridge'), aLink('veth1', 'veth', { master: 'cni0', hairpin: true })]
+
+const SAVED = `*nat
+:PREROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-MARK-MASQ -m comment --comment "masquerade later" -j MARK --set-xmark 0x4000/0x4000
+COMMIT
+*mangle
+:KUBE-IPTABLES-HINT - [0:0]
+COMMIT
+*filter
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+COMMIT
+`
+
+/** A healthy node in iptables mode with pods on a bridge. */
+const HEALTHY: NodeFacts = {
+  settings: {
+    mode: 'iptables',
+    iptablesVariant: 'auto',
+    masqueradeBit: 14,
+    detectLocal: {
+      mode: 'ClusterCIDR',
+      clusterCidrs: ['10.244.0.0/16'],
+      bridgeInterface: '',
+      interfaceNamePrefixes: [],
+    },
+  },
+  nowMs: Date.UTC(2026, 5, 1),
+  capabilities: new Set(['NET_ADMIN', 'NET_RAW']),
+  tools: new Map([
+    ['iptables', 'iptables v1.8.9 (nf_tables)'],
+    ['nft', 'nftables v1.0.6 (Lester Gooch #5)'],
+    ['ipset', 'ipset v7.17, protocol version: 7'],
+    ['conntrack', 'conntrack v1.4.7 (conntrack-tools)'],
+    ['ip', 'ip utility, iproute2-6.1.0'],
+  ]),
+  kernelRelease: '6.1.0-18-amd64',
+  features: new Map([
+    ['nft', undefined],
+    ['ipset', undefined],
+    ['ipvs', undefined],
+  ]),
+  sysctls: new Map([
+    ['net/ipv4/ip_forward', '1'],
+    ['net/ipv6/conf/all/forwarding', '1'],
+    ['net/bridge/bridge-nf-call-iptables', '1'],
+    ['net/netfilter/nf_conntrack_count', '100'],
+    ['net/netfilter/nf_conntrack_max', '262144'],
+  ]),
+  links: [aLink('eth0'), ...BRIDGE],
+  ipRules: [],
+  iptables: { nft: SAVED, legacy: '' },
+  nftTables: [],
+  processes: ['systemd', 'kubelet'],
+  api: { unreachable: undefined, clockAheadMs: 300, forbidden: [] },
+}
+
+function sysctl(key: string, value: string | undefined): Pick<NodeFacts, 'sysctls'> {
+  const others = [...HEALTHY.sysctls].filter(([name]) => name !== key)
+  return { sysctls: new Map(value === undefined ? others : [...others, [key, value]]) }
+}
+
+function settings(changes: Partial<NodeFacts['settings']>): Pick<NodeFacts, 'settings'> {
+  return { settings: { ...HEALTHY.settings, ...changes } }
+}
+
+function detect(changes: Partial<NodeFacts['settings']['detectLocal']>): Pick<NodeFacts, 'settings'> {
+  return settings({ detectLocal: { ...HEALTHY.settings.detectLocal, ...changes } })
+}
+
+const api = (changes: Partial<NonNullable<NodeFacts['api']>>): Pick<NodeFacts, 'api'> => ({
+  api: { unreachable: undefined, clockAheadMs: 0, forbidden: [], ...changes },
+})
+
+interface BrokenNode {
+  readonly what: string
+  readonly facts: Partial<NodeFacts>
+  readonly found: readonly [check: string, level: string, text: RegExp, remedy: RegExp]
+}
+
+const BROKEN: readonly BrokenNode[] = [
+  {
+    what: 'no rights',
+    facts: { capabilities: new Set(['NET_RAW']) },
+    found: ['privileges', 'error', /missing capabilities: NET_ADMIN/, /securityContext/],
+  },
+  {
+    what: 'no conntrack tool',
+    facts: { tools: new Map([...HEALTHY.tools].filter(([name]) => name !== 'conntrack')) },
+    found: ['tools', 'error', /conntrack is missing/, /install/],
+  },
+  {
+    what: 'an old nft',
+    facts: {
+      ...settings({ mode: 'nftables' }),
+      tools: new Map([...HEALTHY.tools, ['nft', 'nftables v0.9.8']]),
+    },
+    found: ['tools', 'error', /nft is too old/, /1\.0\.1/],
+  },
+  {
+    what: 'an old kernel for nftables mode',
+    facts: { ...settings({ mode: 'nftables' }), kernelRelease: '5.4.0-generic' },
+    found: ['kernel', 'error', /Linux 5\.4\.0-generic is too old for nftables mode/, /5\.13/],
+  },
+  {
+    what: 'no IPVS in the kernel',
+    facts: { ...settings({ mode: 'ipvs' }), features: new Map([['ipvs', "Can't initialize ipvs"]]) },
+    found: ['kernel', 'error', /does not answer ipvs: Can't initialize/, /load its module/],
+  },
+  {
+    what: 'forwarding off',
+    facts: sysctl('net/ipv4/ip_forward', '0'),
+    found: ['ip-forward', 'error', /ip_forward is 0/, /sysctl -w net\.ipv4\.ip_forward=1/],
+  },
+  {
+    what: 'strict reverse path filtering with several interfaces for pods',
+    facts: {
+      links: [aLink('eth0'), aLink('eni1', 'veth')],
+      sysctls: new Map([...HEALTHY.sysctls, ['net/ipv4/conf/all/rp_filter', '1']]),
+    },
+    found: ['rp-filter', 'warning', /strict on eth0, eni1/, /loose/],
+  },
+  {
+    what: 'a bridge without br_netfilter',
+    facts: sysctl('net/bridge/bridge-nf-call-iptables', undefined),
+    found: ['br-netfilter', 'error', /br_netfilter is not loaded: pods on cni0/, /modprobe br_netfilter/],
+  },
+  {
+    what: 'br_netfilter switched off',
+    facts: sysctl('net/bridge/bridge-nf-call-iptables', '0'),
+    found: ['br-netfilter', 'error', /bridge-nf-call-iptables is 0/, /sysctl -w/],
+  },
+  {
+    what: 'ports without hairpin',
+    facts: { links: BRIDGE.map((link) => ({ ...link, hairpin: false })) },
+    found: ['hairpin', 'warning', /hairpin is off on veth1/, /hairpinMode/],
+  },
+  {
+    what: 'nobody recognised as a pod',
+    facts: detect({ clusterCidrs: [] }),
+    found: [
+      'pod-path',
+      'warning',
+      /attached by a bridge \(cni0\)/,
+      /BridgeInterface --pod-bridge-interface=cni0/,
+    ],
+  },
+  {
+    what: 'a bridge that does not exist',
+    facts: {
+      ...detect({ mode: 'BridgeInterface', bridgeInterface: 'br9' }),
+      links: [aLink('cali12', 'veth')],
+    },
+    found: ['pod-path', 'error', /br9, which does not exist; they are attached by Calico/, /prefix=cali/],
+  },
+  {
+    what: 'a kube-proxy beside us',
+    facts: { processes: ['kube-proxy'] },
+    found: ['other-proxies', 'error', /kube-proxy runs on this node/, /end it/],
+  },
+  {
+    what: 'remains of a kube-proxy',
+    facts: { iptables: { nft: `${SAVED}*nat\n:KUBE-SVC-ABC - [0:0]\n`, legacy: '' } },
+    found: ['other-proxies', 'warning', /former kube-proxy are in iptables \(nft\)/, /--cleanup/],
+  },
+  {
+    what: 'software that serves Services itself',
+    facts: { links: [...HEALTHY.links, aLink('ovn-k8s-mp0')] },
+    found: ['other-proxies', 'warning', /OVN-Kubernetes may serve Services/, /only one/],
+  },
+  {
+    what: 'rules in the other variant of iptables',
+    facts: { iptables: { nft: SAVED, legacy: '*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n' } },
+    found: [
+      'iptables-variant',
+      'warning',
+      /left in iptables \(legacy\)/,
+      /--cleanup --iptables-variant=legacy/,
+    ],
+  },
+  {
+    what: 'the wrong variant of iptables',
+    facts: settings({ iptablesVariant: 'legacy' }),
+    found: ['iptables-variant', 'error', /kubelet uses iptables \(nft\), and legacy is configured/, /auto/],
+  },
+  {
+    what: 'somebody who takes all packets first',
+    facts: { iptables: { nft: SAVED.replace('-A OUTPUT', '-A OUTPUT -j ACCEPT\n-A OUTPUT'), legacy: '' } },
+    found: [
+      'jump-order',
+      'error',
+      /nat OUTPUT \(nft\) ends before it gets to KUBE-SERVICES: -A OUTPUT -j ACCEPT/,
+      /delete/,
+    ],
+  },
+  {
+    what: 'a routing rule on our mark',
+    facts: { ipRules: [{ priority: 100, mark: 0x4000, mask: 0x4000 }] },
+    found: ['marks', 'warning', /ip rule 100 routes by mark 0x4000/, /masquerade-bit/],
+  },
+  {
+    what: 'somebody who clears all marks',
+    facts: { iptables: { nft: `${SAVED}-A POSTROUTING -j MARK --set-mark 0x0\n`, legacy: '' } },
+    found: ['marks', 'warning', /somebody else writes our mark bit: -A POSTROUTING/, /masquerade-bit/],
+  },
+  {
+    what: 'connection tracking full',
+    facts: sysctl('net/netfilter/nf_conntrack_count', '262000'),
+    found: ['conntrack', 'error', /262000 of 262144.*about to be dropped/, /conntrack\.min/],
+  },
+  {
+    what: 'a clock that was never set',
+    facts: { nowMs: 0 },
+    found: ['clock', 'error', /1970-01-01/, /chrony/],
+  },
+  {
+    what: 'a clock that differs from the API server',
+    facts: api({ clockAheadMs: -300_000 }),
+    found: ['clock', 'error', /300 s behind/, /chrony/],
+  },
+  {
+    what: 'an API server out of reach',
+    facts: api({ unreachable: 'Cannot get /version: connection refused' }),
+    found: ['api-server', 'error', /connection refused/, /kubeconfig/],
+  },
+  {
+    what: 'missing permissions',
+    facts: api({ forbidden: ['list services'] }),
+    found: ['api-server', 'error', /not allowed: list services/, /ClusterRole/],
+  },
+]
+
+describe('examine()', () => {
+  test('finds nothing on a healthy node, and says what it looked at', () => {
+    const findings = examine(HEALTHY)
+    expect(findings.filter(({ level }) => level !== 'ok')).toEqual([])
+    expect(findings.map(({ check }) => check)).toEqual(CHECKS.map(({ name }) => name))
+  })
+
+  test.each(BROKEN)('names the cause and the remedy of $what', ({ facts, found }) => {
+    const [check, level, text, remedy] = found
+    const findings = examine({ ...HEALTHY, ...facts })
+    expect(findings.filter((finding) => finding.check === check)).toEqual([
+      { check, level, what: expect.stringMatching(text), remedy: expect.stringMatching(remedy) },
+    ])
+  })
+
+  test('every check has a broken node that it finds', () => {
+    expect(new Set(BROKEN.map(({ found }) => found[0]))).toEqual(new Set(CHECKS.map(({ name }) => name)))
+  })
+
+  test('promiscuous bridges do what hairpin would', () => {
+    const links = [aLink('cni0', 'bridge', { promiscuous: true }), aLink('veth1', 'veth', { master: 'cni0' })]
+    expect(examine({ ...HEALTHY, links }).find(({ check }) => check === 'hairpin')?.level).toBe('ok')
+  })
+})
+
+test.each([
+  ['cali1a2b', 'veth', undefined, 'InterfaceNamePrefix --pod-interface-name-prefix=cali'],
+  ['lxc1234', 'veth', undefined, 'prefix=lxc'],
+  ['eni0', 'veth', undefined, 'prefix=eni'],
+  ['antrea-gw0', '', undefined, 'BridgeInterface --pod-bridge-interface=antrea-gw0'],
+  ['kube-bridge', 'bridge', undefined, 'pod-bridge-interface=kube-bridge'],
+  ['ipvl0', 'ipvlan', undefined, 'ClusterCIDR'],
+  ['veth7', 'veth', undefined, 'prefix=veth'],
+] as const)('dataPathOf() knows %s', (name, kind, master, flags) => {
+  expect(dataPathOf([aLink('eth0'), aLink(name, kind, { master })])?.flags).toContain(flags)
+})
+
+test('dataPathOf() knows a bridge of any name by its ports, and nothing where there is nothing', () => {
+  const links = [aLink('br7', 'bridge'), aLink('p1', 'veth', { master: 'br7' })]
+  expect(dataPathOf(links)?.flags).toContain('--pod-bridge-interface=br7')
+  expect(dataPathOf([aLink('eth0'), aLink('docker0', 'bridge')])).toBeUndefined()
+})
+
+describe('parse-facts', () => {
+  test('linkFacts() reads what ip prints', () => {
+    const text = JSON.stringify([
+      { ifname: 'br', flags: ['UP', 'PROMISC'], linkinfo: { info_kind: 'bridge' } },
+      {
+        ifname: 'v',
+        flags: [],
+        master: 'br',
+        linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: true } },
+      },
+    ])
+    expect(linkFacts(text)).toEqual([
+      aLink('br', 'bridge', { promiscuous: true }),
+      aLink('v', 'veth', { master: 'br', hairpin: true }),
+    ])
+    expect(linkFacts('')).toEqual([])
+    expect(linkFacts('no JSON')).toEqual([])
+  })
+
+  test('ruleFacts() reads marks with and without mask', () => {
+    const text =
+      '[{"priority":0},{"priority":9,"fwmark":"0x4000","fwmask":"0xf000"},{"priority":10,"fwmark":"0x1"}]'
+    expect(ruleFacts(text)).toEqual([
+      { priority: 9, mark: 0x4000, mask: 0xf000 },
+      { priority: 10, mark: 1, mask: 0xffffffff },
+    ])
+  })
+
+  test('versionLine() takes the line with the number', () => {
+    expect(versionLine('Copyright\nnft v1.0.6\n')).toBe('nft v1.0.6')
+    expect(versionLine('')).toBeUndefined()
+  })
+})
