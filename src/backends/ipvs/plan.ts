@@ -39,6 +39,7 @@ export class IpvsPlanner {
   readonly #problems = new Map<ServicePortKey, SchedulerProblem>()
   #context: PortContext | undefined
   #contextKey = ''
+  #addressCount = 0
   #node: NodeForwarding | undefined
   #ports: Forwarding['ports'] = ShardedMap.empty()
   #state: KernelState<IpvsObject> = emptyState()
@@ -54,9 +55,7 @@ export class IpvsPlanner {
 
   /** How many addresses the last plan makes local. */
   get addressCount(): number {
-    let count = 0
-    for (const { object } of this.#shared.values()) if (object.kind === 'local-route') count++
-    return count
+    return this.#addressCount
   }
 
   /** Selectors of all virtual servers of the last plan. */
@@ -137,6 +136,7 @@ export class IpvsPlanner {
   #forget(): void {
     this.#plans.clear()
     this.#shared.clear()
+    this.#addressCount = 0
     this.#ranges.clear()
     this.#problems.clear()
     this.#ports = ShardedMap.empty()
@@ -178,6 +178,7 @@ export class IpvsPlanner {
       return
     }
     this.#shared.set(object.key, { object, users: 1 })
+    this.#addressCount += Number(object.kind === 'local-route')
     touched.add(object.key)
   }
 
@@ -185,6 +186,7 @@ export class IpvsPlanner {
     const known = this.#shared.get(object.key)
     if (known === undefined || --known.users > 0) return
     this.#shared.delete(object.key)
+    this.#addressCount -= Number(object.kind === 'local-route')
     touched.add(object.key)
   }
 
