@@ -24,6 +24,10 @@ export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
       const note = `${repaired.drift.what}; repaired ${Math.round(repaired.tookMs)} ms after it was noticed`
       say({ type: 'Warning', reason: 'DriftRepaired', action: 'Program', note, about: node })
     },
+    onForeignProxy: ({ pid, command }) => {
+      const note = `Process ${pid} (${command}) is a service proxy as well; stop one of the two`
+      say({ type: 'Warning', reason: 'ForeignProxy', action: 'StartKubeProxy', note, about: node })
+    },
     onRefusal: (port, error) => {
       if (error === undefined) return
       say({

@@ -17,6 +17,7 @@ import { planInSlices } from '../sync/plan-in-slices.ts'
 import { createBackend } from './create-backend.ts'
 import { HealthChecks } from './health-checks.ts'
 import { localDetector } from './local-detector.ts'
+import { Predecessors, predecessorsOf } from './predecessors.ts'
 import type { ProxyObserver } from './proxy-observer.ts'
 
 /** Kinds of objects that can only be changed by replacing all that is in them. */
@@ -43,6 +44,7 @@ export class FamilyProxy {
   readonly #options: FamilyProxyOptions
   readonly #flows: FlowReconciler
   readonly #health: ServiceHealth
+  readonly #predecessors: Predecessors
   readonly #healthChecks = new HealthChecks()
 
   private constructor(options: FamilyProxyOptions, parts: FamilyParts) {
@@ -52,6 +54,7 @@ export class FamilyProxy {
     this.pipeline = parts.pipeline(this)
     this.#flows = parts.flows
     this.#health = parts.health
+    this.#predecessors = parts.predecessors
   }
 
   /** Throws `KernelError` when the host lacks what the mode needs in this family. Writes nothing. */
@@ -81,7 +84,8 @@ export class FamilyProxy {
       onFailure: (error) => observer.onFlowsFailed(family, error),
     })
     const health = new ServiceHealth({ family, isProxyHealthy: options.isHealthy, clock, logger: log })
-    return new FamilyProxy(options, { decider, pipeline, flows, health })
+    const predecessors = new Predecessors({ ...shared, log, predecessors: await predecessorsOf(wiring) })
+    return new FamilyProxy(options, { decider, pipeline, flows, health, predecessors })
   }
 
   /** How pods are told from everybody else. */
@@ -129,12 +133,18 @@ export class FamilyProxy {
 
   /** Runs until the signal is aborted; never rejects. What is in the kernel stays there. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.pipeline.start(signal), this.#flows.start(signal), this.#slowStart(signal)])
+    await Promise.all([
+      this.pipeline.start(signal),
+      this.#flows.start(signal),
+      this.#slowStart(signal),
+      this.#predecessors.run(signal),
+    ])
     await this.#health.stop()
   }
 
   #synced(report: SyncReport): void {
     this.#options.observer.onSynced(report)
+    this.#predecessors.synced()
     this.#flows.consider(report.forwarding)
     const snapshot = this.#options.snapshot()
     if (snapshot === undefined) return
@@ -160,6 +170,7 @@ interface FamilyParts {
   readonly pipeline: (self: FamilyProxy) => FamilyPipeline<KernelObject>
   readonly flows: FlowReconciler
   readonly health: ServiceHealth
+  readonly predecessors: Predecessors
 }
 
 function backendOptions({ config, family, podCidrs }: FamilyProxyOptions): BackendOptions {

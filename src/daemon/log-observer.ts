@@ -34,6 +34,11 @@ export function logObserver(log: Logger): ProxyObserver {
     onFlowsDeleted: (family, flows, tookMs) =>
       log.info({ family, count: flows.length, durationMs: Math.round(tookMs) }, 'Deleted stale connections'),
     onFlowsFailed: (family, error) => log.warn({ family, err: error }, 'Cannot look after stale connections'),
+    onForeignProxy: ({ pid, command }) =>
+      log.warn(
+        { pid, command },
+        'A kube-proxy runs beside us and writes over our rules: stop one of the two',
+      ),
   }
 }
 

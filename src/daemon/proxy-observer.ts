@@ -6,6 +6,7 @@ import type { KernelError } from '../kernel/kernel-error.ts'
 import type { ResourceEvent } from '../model/resource-event.ts'
 import type { Family } from '../net/ip.ts'
 import type { SyncReport } from '../sync/family-pipeline.ts'
+import type { ForeignProxy } from './foreign-proxies.ts'
 
 export interface ProxyObserver {
   /** An object arrived; called before anything is decided. */
@@ -18,6 +19,8 @@ export interface ProxyObserver {
   onRefusal?(port: PortForwarding, error: KernelError | undefined): void
   onFlowsDeleted?(family: Family, flows: readonly StaleFlow[], tookMs: number): void
   onFlowsFailed?(family: Family, error: unknown): void
+  /** A kube-proxy runs beside us. */
+  onForeignProxy?(proxy: ForeignProxy): void
 }
 
 /** One observer that tells many. */
@@ -34,5 +37,6 @@ export function tellAll(observers: readonly ProxyObserver[]): Required<ProxyObse
       observers.forEach((observer) => observer.onFlowsDeleted?.(family, flows, tookMs)),
     onFlowsFailed: (family, error) =>
       observers.forEach((observer) => observer.onFlowsFailed?.(family, error)),
+    onForeignProxy: (proxy) => observers.forEach((observer) => observer.onForeignProxy?.(proxy)),
   }
 }

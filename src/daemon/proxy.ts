@@ -28,6 +28,7 @@ import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
 import { StateKeeper } from './cluster-state.ts'
 import { FamilyProxy } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
+import { watchForeignProxies } from './foreign-proxies.ts'
 import { logObserver } from './log-observer.ts'
 import { type ProxyObserver, tellAll } from './proxy-observer.ts'
 import { ClusterMemory } from './restore-state.ts'
@@ -110,7 +111,9 @@ export class Proxy {
       await this.#createFamilies(all)
       if (this.feed.inSync) this.#changed()
       const families = this.families.map(async (family) => family.run(all))
-      await Promise.all([feed, servers, this.#keepState(all), this.#recall(all), ...families])
+      const { onForeignProxy: onFound } = this.#observer()
+      const foreign = watchForeignProxies({ clock: this.#options.clock, onFound }, all)
+      await Promise.all([feed, servers, this.#keepState(all), this.#recall(all), foreign, ...families])
     } finally {
       fault.abort()
       await Promise.allSettled([feed, servers])
