@@ -1,0 +1,3 @@
+import { testIpvsSwitching } from '../../support/switching-tests.ts'
+
+testIpvsSwitching()
