@@ -1,0 +1,89 @@
+/** What is measured: Fairlead and its peers, each in its modes, as commands. */
+import { accessSync, constants, mkdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Bed } from './bed.ts'
+import { CLUSTER_CIDR, NODE_NAME } from './cluster.ts'
+
+export type Mode = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'ipvs'
+export const MODES: readonly Mode[] = ['iptables-legacy', 'iptables-nft', 'nftables', 'ipvs']
+
+export interface Peer {
+  readonly name: string
+  /** Of a binary that takes kube-proxy's flags. */
+  readonly path: string
+}
+
+export interface Subject {
+  /** For instance `fairlead nftables`. */
+  readonly name: string
+  readonly program: string
+  readonly mode: Mode
+  readonly command: (bed: Bed) => { readonly command: readonly string[]; readonly env: NodeJS.ProcessEnv }
+}
+
+const ROOT = join(import.meta.dirname, '..')
+
+export function fairlead(mode: Mode, program = join(ROOT, 'bin/fairlead')): Subject {
+  return {
+    name: `fairlead ${mode}`,
+    program: 'fairlead',
+    mode,
+    command: (bed) => ({
+      command: [program, ...proxyFlags(mode, bed), ...variantFlag(mode), '--state-dir=', '--explain-socket='],
+      env: bed.nodeEnv,
+    }),
+  }
+}
+
+/** Throws when the binary cannot be run. */
+export function peerSubject(peer: Peer, mode: Mode): Subject {
+  accessSync(peer.path, constants.X_OK)
+  return {
+    name: `${peer.name} ${mode}`,
+    program: peer.name,
+    mode,
+    command: (bed) => ({
+      command: [peer.path, ...proxyFlags(mode, bed), '--conntrack-max-per-core=0'],
+      // A peer takes whichever "iptables" comes first in PATH.
+      env: { ...bed.nodeEnv, PATH: `${variantFolder(mode, bed)}:${bed.nodeEnv['PATH'] ?? ''}` },
+    }),
+  }
+}
+
+/** `name=path`, as `--peer` takes it. */
+export function parsePeer(text: string): Peer {
+  const [name = '', ...path] = text.split('=')
+  if (name === '' || path.join('=') === '')
+    throw new Error(`Cannot use the peer "${text}"; write --peer kube-proxy=/path/to/kube-proxy`)
+  return { name, path: path.join('=') }
+}
+
+/** `legacy` or `nft`: what the mode programs iptables with; nftables mode needs none. */
+export function variantOf(mode: Mode): 'legacy' | 'nft' {
+  return mode === 'iptables-legacy' || mode === 'ipvs' ? 'legacy' : 'nft'
+}
+
+function proxyFlags(mode: Mode, bed: Bed): string[] {
+  return [
+    `--proxy-mode=${mode.startsWith('iptables') ? 'iptables' : mode}`,
+    `--kubeconfig=${bed.kubeconfig}`,
+    `--hostname-override=${NODE_NAME}`,
+    `--cluster-cidr=${CLUSTER_CIDR}`,
+    '--healthz-bind-address=127.0.0.1:10256',
+    '--metrics-bind-address=127.0.0.1:10249',
+  ]
+}
+
+function variantFlag(mode: Mode): string[] {
+  return mode === 'nftables' ? [] : [`--iptables-variant=${variantOf(mode)}`]
+}
+
+function variantFolder(mode: Mode, bed: Bed): string {
+  const folder = join(bed.directory, `bin-${mode}`)
+  mkdirSync(folder, { recursive: true })
+  const variant = variantOf(mode)
+  for (const family of ['iptables', 'ip6tables'])
+    for (const end of ['', '-save', '-restore'])
+      symlinkSync(`/usr/sbin/xtables-${variant}-multi`, join(folder, `${family}${end}`))
+  return folder
+}
