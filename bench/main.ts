@@ -1,0 +1,99 @@
+/** `npm run bench`: what Fairlead costs and what others cost, side by side, on this machine. See README.md. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describeMachine } from './machine.ts'
+import { type Options, parseOptions, USAGE } from './options.ts'
+import { Progress } from './progress.ts'
+import { reportPage } from './report-page.ts'
+import { reportTables } from './report-table.ts'
+import type { Report, Result } from './results.ts'
+import { type BenchJob, layoutJob, runJob, subjectJob } from './runner.ts'
+import { fairlead, type Mode, MODES, peerSubject } from './subjects.ts'
+
+/** `--quick` promises three minutes; what would begin later is left out, and the report says so. */
+const QUICK_LIMIT_SECONDS = 165
+
+async function main(argv: readonly string[]): Promise<number> {
+  const options = parseOptions(argv)
+  if (options.help) {
+    process.stdout.write(USAGE)
+    return 0
+  }
+  if (process.getuid?.() !== 0)
+    throw new Error('Cannot measure: network namespaces and kernel rules need root; run as root')
+  const { modes, notes } = chosenModes(options)
+  const jobs = planJobs(options, modes)
+  const report = await run(options, jobs, notes)
+  mkdirSync(options.out, { recursive: true })
+  const json = `${JSON.stringify(report, undefined, 2)}\n`
+  writeFileSync(join(options.out, 'report.json'), json)
+  if (options.json !== undefined) writeFileSync(options.json, json)
+  const page = join(options.out, 'report.html')
+  writeFileSync(page, reportPage(report))
+  process.stdout.write(`${reportTables(report)}\nCharts: ${page}\n`)
+  return report.results.some(({ failure, kind }) => failure !== undefined && kind === 'fairlead') ? 1 : 0
+}
+
+async function run(options: Options, jobs: readonly BenchJob[], known: readonly string[]): Promise<Report> {
+  const startedAt = new Date()
+  const machine = describeMachine()
+  const notes = [...known]
+  const progress = new Progress(jobs)
+  const elapsed = (): number => (Date.now() - startedAt.getTime()) / 1000
+  const results: Result[] = []
+  if (options.keepLogs) mkdirSync(options.out, { recursive: true })
+  const logs = options.keepLogs ? options.out : undefined
+  for (const job of jobs) {
+    progress.next()
+    if (options.quick && elapsed() + job.expectedSeconds > QUICK_LIMIT_SECONDS) {
+      notes.push(`${job.name}: left out, because --quick ends in three minutes`)
+      continue
+    }
+    const result = await runJob(job, { progress, quick: options.quick, floor: options.floor, logs })
+    if (result.failure !== undefined) progress.step(`failed: ${result.failure.split('\n')[0] ?? ''}`)
+    results.push(result)
+  }
+  const peers = options.peers.map(({ name, path }) => `${name}=${path}`)
+  const tookSeconds = Math.round(elapsed())
+  return {
+    machine,
+    startedAt: startedAt.toISOString(),
+    tookSeconds,
+    quick: options.quick,
+    peers,
+    results,
+    notes,
+  }
+}
+
+function chosenModes({ modes, peers }: Options): { modes: readonly Mode[]; notes: string[] } {
+  const notes: string[] = []
+  if (peers.length === 0)
+    notes.push(
+      'No peer was given (--peer kube-proxy=PATH): Fairlead is compared with the plain tools and with kube-proxy’s rule layouts written by the bench',
+    )
+  if (modes.length > 0) return { modes, notes }
+  notes.push(
+    'ipvs is not measured here unless asked for with --mode ipvs: few kernels of virtual machines have it',
+  )
+  return { modes: MODES.filter((mode) => mode !== 'ipvs'), notes }
+}
+
+/** Scenario by scenario, so that what is compared is measured close together in time. */
+function planJobs({ scenarios, peers, floor }: Options, modes: readonly Mode[]): BenchJob[] {
+  return scenarios.flatMap((scenario) =>
+    modes.flatMap((mode) => {
+      const own = subjectJob(scenario, fairlead(mode), 'fairlead')
+      const others = peers.map((peer) => subjectJob(scenario, peerSubject(peer, mode), 'peer'))
+      const layout = floor ? layoutJob(scenario, mode) : undefined
+      return [own, ...others, ...(layout === undefined ? [] : [layout])]
+    }),
+  )
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

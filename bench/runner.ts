@@ -1,0 +1,127 @@
+/** From jobs to results: one bed per job, so that no job inherits anything from the one before. */
+import { copyFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Bed } from './bed.ts'
+import { measureChanges, measureRest, measureStart } from './control-plane.ts'
+import { measureData } from './data-plane.ts'
+import { loadLayout, measurePlain } from './floor.ts'
+import { kubeProxyIptables, kubeProxyNftables } from './layouts.ts'
+import { loadNow } from './machine.ts'
+import type { Job, Progress } from './progress.ts'
+import type { Result, SubjectKind } from './results.ts'
+import type { Scenario } from './scenarios.ts'
+import type { Mode, Subject } from './subjects.ts'
+import { measureSustained } from './sustained.ts'
+import { measureTrouble } from './trouble.ts'
+
+/** Above this, kube-proxy's layouts take minutes to load, and show nothing that smaller sizes do not. */
+const MOST_SERVICES_OF_LAYOUT = 10_000
+const MOST_ENDPOINTS_OF_LAYOUT = 50_000
+
+export interface BenchJob extends Job {
+  readonly scenario: Scenario
+  readonly kind: SubjectKind
+  readonly mode: Mode
+  /** `undefined` for a layout. */
+  readonly subject: Subject | undefined
+}
+
+export interface RunnerOptions {
+  readonly progress: Progress
+  readonly quick: boolean
+  readonly floor: boolean
+  /** Where the proxies' logs are copied to; `undefined`: nowhere. */
+  readonly logs: string | undefined
+}
+
+type Figures = { -readonly [Key in keyof Result]?: Result[Key] }
+
+export function subjectJob(scenario: Scenario, subject: Subject, kind: SubjectKind): BenchJob {
+  const name = `${subject.name}, ${scenario.about}`
+  const expectedSeconds = scenario.exercise === 'size' ? 12 + scenario.services / 400 : 40
+  return { name, scenario, kind, mode: subject.mode, subject, expectedSeconds }
+}
+
+/** kube-proxy's layout in this mode; `undefined` where it would tell nothing or take too long. */
+export function layoutJob(scenario: Scenario, mode: Mode): BenchJob | undefined {
+  const { services, endpoints, exercise } = scenario
+  const tooLarge = services > MOST_SERVICES_OF_LAYOUT || services * endpoints > MOST_ENDPOINTS_OF_LAYOUT
+  // In the nft variant the time to load chains grows with their square: minutes for 60,000 of them.
+  const tooSlow = mode !== 'iptables-legacy' && services * endpoints > 25_000
+  if (mode === 'ipvs' || exercise !== 'size' || tooLarge || tooSlow) return undefined
+  const name = `kube-proxy's layout, ${mode}, ${scenario.about}`
+  return { name, scenario, kind: 'layout', mode, subject: undefined, expectedSeconds: 5 + services / 200 }
+}
+
+/** Never rejects: what went wrong is part of the result. */
+export async function runJob(job: BenchJob, options: RunnerOptions): Promise<Result> {
+  const { scenario, kind, mode, subject } = job
+  const { name, services, endpoints } = scenario
+  const known = {
+    ...{ scenario: name, services, endpoints, kind, mode },
+    subject: subject?.name ?? `kube-proxy's layout ${mode}`,
+    loadAverage: loadNow(),
+  }
+  const figures: Figures = {}
+  try {
+    const bed = await Bed.create(scenario, { withApi: subject !== undefined })
+    try {
+      if (subject === undefined) await measureLayout(bed, job, figures)
+      else await measureSubject(bed, { ...job, subject }, { figures, options })
+    } finally {
+      if (options.logs !== undefined) copyLogs(bed, options.logs)
+      await bed.close()
+    }
+  } catch (error) {
+    figures.failure = error instanceof Error ? error.message : String(error)
+  }
+  return { ...known, ...figures }
+}
+
+async function measureLayout(bed: Bed, job: BenchJob, figures: Figures): Promise<void> {
+  const { scenario, mode } = job
+  const layout = mode === 'nftables' ? kubeProxyNftables(scenario) : kubeProxyIptables(scenario)
+  figures.plain = await loadLayout(bed, mode, layout)
+  figures.data = await measureData(bed, scenario.connections)
+}
+
+async function measureSubject(
+  bed: Bed,
+  job: BenchJob & { readonly subject: Subject },
+  { figures, options }: { figures: Figures; options: RunnerOptions },
+): Promise<void> {
+  const { scenario, subject, mode } = job
+  const { progress, quick } = options
+  progress.step('start')
+  const { proxy, figures: start } = await measureStart(bed, subject)
+  figures.start = start
+  let running = proxy
+  try {
+    if (scenario.exercise === 'size') {
+      progress.step('new connections')
+      figures.data = await measureData(bed, scenario.connections)
+      progress.step('sustained load')
+      figures.sustained = await measureSustained(bed, quick ? 1 : 3)
+      progress.step('changes')
+      figures.change = await measureChanges(bed, proxy, scenario.changes)
+      progress.step('rest')
+      figures.rest = await measureRest(proxy, quick ? 3000 : 10_000)
+    } else {
+      progress.step(scenario.about)
+      const { proxy: left, figures: trouble } = await measureTrouble({ bed, subject, proxy }, scenario)
+      figures.trouble = trouble
+      running = left
+    }
+  } finally {
+    await running.kill('SIGTERM')
+  }
+  if (!options.floor || scenario.exercise !== 'size' || job.kind !== 'fairlead') return
+  progress.step('the same objects by the plain tool')
+  figures.plain = await measurePlain(bed, mode)
+}
+
+function copyLogs(bed: Bed, directory: string): void {
+  const logs = readdirSync(bed.directory).filter((file) => file.endsWith('.log'))
+  const size = `${bed.size.services}x${bed.size.endpoints}`
+  for (const log of logs) copyFileSync(join(bed.directory, log), join(directory, `${size}-${log}`))
+}
