@@ -1,9 +1,10 @@
 /** The cases that the kernel judges: the shared ones, when they lie beside the repository, and the project's own. */
 import type { ConformanceCase, ConformanceFlow } from '../conformance/conformance-case.ts'
+import { loadOwnCases } from '../conformance/own-cases.ts'
 import { loadSharedCases, sharedConformancePath } from './conformance-cases.ts'
 
 export function loadKernelCases(): ConformanceCase[] {
-  return withoutRepeats(loadSharedCases())
+  return withoutRepeats([...loadSharedCases(), ...loadOwnCases()])
 }
 
 /** Says once per file why only the project's own cases run. */

@@ -1,7 +1,7 @@
 /** Where the addresses of a conformance case live in a node bed, and which sockets must be open there. Pure. */
 import { familyOf, type Ip, parseIp } from '../../src/net/ip.ts'
 import type { Protocol } from '../../src/net/protocol.ts'
-import type { ApiObject, ConformanceCase, ConformanceFlow } from '../conformance/conformance-case.ts'
+import type { ApiObject, ConformanceCase, ConformanceFlow, Outcome } from '../conformance/conformance-case.ts'
 import type { ListenRequest } from './node-bed-agent.ts'
 import type { BedLayout } from './node-bed.ts'
 
@@ -41,7 +41,20 @@ export function listenersOf(given: ConformanceCase): ListenRequest {
   for (const flow of flowsOf(given)) open(flow.protocol, canonical(flow.destIp), flow.destPort)
   for (const { ip, ports } of endpointsOf(given))
     for (const { protocol, port } of ports) open(protocol, ip, port)
+  // A port range ends at ports that no slice names.
+  for (const flow of flowsOf(given))
+    for (const outcome of [flow.expect, ...Object.values(flow.expectBy)])
+      for (const { ip, port } of endpointsOfOutcome(outcome)) open(flow.protocol, ip, port)
   return { tcp: [...tcp].map((port) => ({ family, port })), udp: [...udp.values()] }
+}
+
+function endpointsOfOutcome(outcome: Outcome | undefined): { ip: string; port: number }[] {
+  if (outcome?.kind !== 'dnat') return []
+  return outcome.endpoints.map((text) => {
+    const colon = text.lastIndexOf(':')
+    const ip = text.slice(0, colon).replaceAll(/[[\]]/g, '')
+    return { ip: canonical(ip), port: Number(text.slice(colon + 1)) }
+  })
 }
 
 function flowsOf(given: ConformanceCase): ConformanceFlow[] {

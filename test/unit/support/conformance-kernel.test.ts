@@ -1,5 +1,10 @@
 import type { ConformanceCase, ConformanceFlow, Outcome } from '../../conformance/conformance-case.ts'
-import { complaint, hopesFor, wantedOutcome } from '../../support/conformance-kernel-judge.ts'
+import {
+  complaint,
+  hopesFor,
+  toleratedOutcome,
+  wantedOutcome,
+} from '../../support/conformance-kernel-judge.ts'
 import { layoutOf, listenersOf } from '../../support/conformance-kernel-layout.ts'
 import type { Sighting } from '../../support/packet-prober.ts'
 
@@ -93,8 +98,16 @@ describe('wantedOutcome()', () => {
     { mode: 'nftables', flow: differing, want: 'reject' },
     { mode: 'ipvs', flow: differing, want: 'none' },
     { mode: 'ipvs', flow: FLOW, want: 'reject' },
+    { mode: 'ipvs', flow: { ...FLOW, grade: 'own', expectBy: { ipvs: { kind: 'none' } } }, want: 'reject' },
   ] as const)('wantedOutcome() of $mode mode is $want', ({ mode, flow, want }) => {
     expect(wantedOutcome(flow, mode)).toEqual({ kind: want })
+  })
+
+  test('toleratedOutcome() is the limit of a mode that one of our own cases tells of, and no other', () => {
+    const limited: ConformanceFlow = { ...FLOW, expectBy: { ipvs: { kind: 'none' } } }
+    expect(toleratedOutcome({ ...limited, grade: 'own' }, 'ipvs')).toEqual({ kind: 'none' })
+    expect(toleratedOutcome({ ...limited, grade: 'own' }, 'nftables')).toBeUndefined()
+    expect(toleratedOutcome(limited, 'ipvs')).toBeUndefined()
   })
 
   test('hopesFor() probes a health check port as an untouched packet', () => {
@@ -138,7 +151,10 @@ describe('layoutOf()', () => {
         name: 'start',
         services: [],
         endpointSlices: [slice],
-        flows: [FLOW, { ...FLOW, from: 'external', sourceIp: '203.0.113.2', protocol: 'UDP' }],
+        flows: [
+          { ...FLOW, expect: { kind: 'dnat', endpoints: ['10.180.0.1:9000'], masq: false } },
+          { ...FLOW, from: 'external', sourceIp: '203.0.113.2', protocol: 'UDP' },
+        ],
       },
     ],
   }
@@ -157,6 +173,7 @@ describe('layoutOf()', () => {
     expect(tcp).toEqual([
       { family: 4, port: 80 },
       { family: 4, port: 8080 },
+      { family: 4, port: 9000 },
     ])
     expect(udp).toContainEqual({ ip: '172.30.0.1', port: 80 })
     expect(udp).toContainEqual({ ip: '10.180.0.2', port: 53 })
