@@ -54,23 +54,24 @@ async function forbidden(send: Send): Promise<readonly string[]> {
   const found: string[] = []
   for (const permission of requiredPermissions)
     for (const verb of permission.verbs)
-      if ((await isAllowed(send, permission, verb)) === false) found.push(`${verb} ${permission.resource}`)
+      if (!(await isAllowed(send, permission, verb))) found.push(`${verb} ${permission.resource}`)
   return found
 }
 
-/** `undefined`: the server does not tell. */
-async function isAllowed(
-  send: Send,
-  { group, resource }: Permission,
-  verb: string,
-): Promise<boolean | undefined> {
+/** Asks for a review; a server that has none is asked for the thing itself, where that is only reading. */
+async function isAllowed(send: Send, { group, resource }: Permission, verb: string): Promise<boolean> {
   const spec = { resourceAttributes: { group, resource, verb } }
   const review = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec }
   const answer = await send('POST', REVIEWS, JSON.stringify(review))
   const text = await drained(answer)
-  if (answer.status !== 201) return undefined
-  const { status } = JSON.parse(text) as { readonly status?: { readonly allowed?: boolean } }
-  return status?.allowed === true
+  if (answer.status === 201) {
+    const { status } = JSON.parse(text) as { readonly status?: { readonly allowed?: boolean } }
+    return status?.allowed === true
+  }
+  if (verb !== 'list') return true
+  const list = await send('GET', `${group === '' ? '/api/v1' : `/apis/${group}/v1`}/${resource}?limit=1`)
+  await drained(list)
+  return list.status !== 403
 }
 
 async function drained(answer: Answer): Promise<string> {
