@@ -38,8 +38,6 @@ const SETS = {
   'KUBE-IPVS-IPS': 'hash:ip',
   /** Addresses of this node that NodePorts answer on. */
   'FL-NODE-IPS': 'hash:ip',
-  /** Endpoints of port ranges on this node, twice. */
-  'FL-SELF': 'hash:net,net',
   /** What is masqueraded, dropped, or sent to another virtual server than its address says, by who sent it. */
   'FL-MASQ-POD': 'hash:ip,port',
   'FL-MASQ-NODE': 'hash:ip,port',
@@ -90,6 +88,7 @@ export const GUARD = 'FL-GUARD'
 export const SOURCES = 'FL-SOURCES'
 export const UNMARK = 'FL-UNMARK'
 export const RANGES = 'FL-RANGES'
+export const SELF = 'FL-SELF'
 
 export function originChain(stem: 'FL-MASQ' | 'FL-GUARD' | 'FL-RANGES', origin: Origin): string {
   return `${stem}-${ORIGIN_WORDS[origin]}`

@@ -3,10 +3,10 @@
  * to those rules. The packet's way through them is in README.md.
  */
 import { type Origin, ORIGINS } from '../../forwarding/forwarding.ts'
-import type { Cidr } from '../../net/cidr.ts'
+import { type Cidr, hostCidr } from '../../net/cidr.ts'
 import type { Family, Ip } from '../../net/ip.ts'
 import { type Chain, type SharedRule, chain } from '../../netfilter/iptables/chain.ts'
-import { loopback, markMask, matchSource, rule } from '../../netfilter/iptables/rule.ts'
+import { loopback, markMask, matchDestination, matchSource, rule } from '../../netfilter/iptables/rule.ts'
 import { type IpSet, type SetElement, setElement } from '../../netfilter/ipset/ipset.ts'
 import { type DummyDevice, dummyDevice } from '../../netfilter/ipvs/local-route.ts'
 import type { BackendOptions, LocalDetector } from '../backend.ts'
@@ -42,12 +42,18 @@ export function planGlue(options: BackendOptions, context: GlueContext): readonl
   ]
 }
 
-/** Rules of port ranges: one for each range and kind of sender. */
-export function planRangeChains(ranges: readonly RangePlan[]): readonly Chain[] {
+/** Rules of port ranges: one for each range and kind of sender, and one for each endpoint that can meet itself. */
+export function planRangeChains(ranges: readonly RangePlan[], masqueradeMark: number): readonly Chain[] {
   const sorted = ranges.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const sources = sorted.flatMap((range) => range.sources)
+  const selves = [...new Set(sorted.flatMap((range) => range.selves))].sort()
+  const markSelf = `-j MARK --or-mark ${hexOf(masqueradeMark)}`
   return [
     chain('mangle', names.RANGES, { label: 'source ranges of port ranges', rules: sources }),
+    chain('nat', names.SELF, {
+      label: 'endpoints of port ranges that return to their sender',
+      rules: selves.map((ip) => rule(matchSource(hostCidr(ip)), matchDestination(ip), markSelf)),
+    }),
     ...ORIGINS.map((origin) =>
       chain('mangle', names.originChain('FL-RANGES', origin), {
         label: 'port ranges',
@@ -91,7 +97,7 @@ function natChains(options: BackendOptions): readonly Chain[] {
       label: 'marked packets and those that return to their sender',
       rules: [
         rule(inSet('KUBE-LOOP-BACK', 'dst,dst,src'), `-j MARK --or-mark ${hex}`),
-        rule(inSet('FL-SELF', 'dst,src'), `-j MARK --or-mark ${hex}`),
+        `-j ${names.SELF}`,
         `-m mark ! --mark ${mark} -j RETURN`,
         `-j MARK --xor-mark ${hex}`,
         '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',

@@ -292,11 +292,9 @@ function networksOf(cidr: string): readonly string[] {
 /** Only an endpoint of this node can meet itself. */
 function planHairpin(draft: Draft): void {
   const { port } = draft
-  const isRange = port.frontends.some((frontend) => frontend.lastPort !== undefined)
   for (const { ip, port: number, local } of [...port.pools.cluster, ...port.pools.local]) {
     if (!local) continue
     draft.sharedElement('KUBE-LOOP-BACK', `${ip},${portElement(port.protocol, number)},${ip}`)
-    if (isRange) draft.sharedElement('FL-SELF', `${ip},${ip}`)
   }
 }
 

@@ -18,6 +18,8 @@ export interface RangePlan {
   /** For everybody, before anything else. */
   readonly sources: readonly string[]
   readonly byOrigin: Readonly<Partial<Record<Origin, string>>>
+  /** Endpoints on this node: no port tells their connections to themselves apart. */
+  readonly selves: readonly Ip[]
 }
 
 export function planRange(draft: Draft, frontend: Frontend, ip: Ip): void {
@@ -40,7 +42,10 @@ export function planRange(draft: Draft, frontend: Frontend, ip: Ip): void {
     // The same for the first port by a set, which is where a restarted proxy finds its marks again.
     draft.element(names.originSet('MARK', origin), id, markText(mark))
   }
-  draft.ranges.push({ id, sources: planSources(draft, frontend, { id, match }), byOrigin })
+  const selves = [...port.pools.cluster, ...port.pools.local]
+    .filter(({ local }) => local)
+    .map((one) => one.ip)
+  draft.ranges.push({ id, sources: planSources(draft, frontend, { id, match }), byOrigin, selves })
 }
 
 function planSources(

@@ -196,7 +196,8 @@ export class IpvsPlanner {
   }
 
   #rangeFragment(): Fragment<IpvsObject> {
-    return fragmentOf<IpvsObject>(planRangeChains([...this.#ranges.values()].flat()))
+    const { masqueradeMark } = this.#options.options
+    return fragmentOf<IpvsObject>(planRangeChains([...this.#ranges.values()].flat(), masqueradeMark))
   }
 }
 

@@ -2,8 +2,7 @@
 import type { Family } from '../../net/ip.ts'
 import type { Port, Protocol } from '../../net/protocol.ts'
 
-export type SetType =
-  'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'hash:net,net' | 'bitmap:port'
+export type SetType = 'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'bitmap:port'
 
 export interface IpSet {
   readonly kind: 'set'

@@ -104,6 +104,7 @@ describe('connections through the IPVS mode', () => {
     const range = aPort('ns/sip').clusterIp('172.30.0.2', 10000, { lastPort: 20000 }).endpoints(A)
     await proxy.sync([range])
     expect(await lab.who(lab.podB, '172.30.0.2', 10007)).toBe('a 10007 10.244.0.2')
+    expect(await lab.who(lab.podA, '172.30.0.2', 10007)).toBe('a 10007 169.254.1.1')
     expect(await lab.who(lab.podB, '172.30.0.2', 9999)).toBe('ECONNREFUSED')
     expect(await lab.who(lab.node, '172.30.0.2', 10007)).toMatch(/^a 10007 /)
   })

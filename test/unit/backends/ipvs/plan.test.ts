@@ -213,7 +213,10 @@ test('IpvsPlanner leads a range of ports to a virtual server of a mark that keep
   expect(found.some((object) => object.kind === 'virtual-server' && object.selector.startsWith('-t'))).toBe(
     false,
   )
-  expect(found.map(({ key }) => key)).toContain('element FL-SELF 10.244.0.1,10.244.0.1')
+  const self = found.find(({ key }) => key === 'nat/FL-SELF')
+  expect(self).toMatchObject({
+    rules: [expect.stringMatching(/-s 10\.244\.0\.1\/32 -d 10\.244\.0\.1\/32 -j MARK --or-mark 0x4000$/)],
+  })
 })
 
 test('IpvsPlanner masquerades endpoints of this node towards themselves', () => {
