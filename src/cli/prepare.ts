@@ -1,63 +1,53 @@
 /** `--init-only` and `--cleanup`: what is done to the host without watching a cluster. */
 import { cpus } from 'node:os'
-import type { Backend, BackendName } from '../backends/backend.ts'
 import type { Config } from '../config/config.ts'
-import { createBackend } from '../daemon/create-backend.ts'
+import { type BackendWiring, createBackend } from '../daemon/create-backend.ts'
 import { hostFamilies } from '../daemon/host-families.ts'
+import { type Predecessor, everyProxy, isNothingThere } from '../daemon/predecessors.ts'
 import { raiseSysctls, wantedSysctls } from '../kernel/conntrack-sysctls.ts'
 import type { Exec } from '../kernel/exec.ts'
-import { KernelError } from '../kernel/kernel-error.ts'
 import { ProgramRunner } from '../kernel/program-runner.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
-import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
 import { createLogger } from '../runtime/create-logger.ts'
 import { silentLogger } from '../runtime/logger.ts'
 
-const MODES: readonly BackendName[] = ['iptables', 'ipvs', 'nftables']
-
-/** What is missing on this host cannot have left anything behind. */
-const NOTHING_THERE = new Set(['missing-tool', 'unsupported'])
-
 /**
- * Removes all that is ours, in every mode and family, and nothing else; prints a line for each object. Resolves to 1
- * when something could not be removed.
+ * Removes all that is ours or a former kube-proxy's, in every mode, iptables variant and family, and nothing else;
+ * prints a line for each object. Resolves to 1 when something could not be removed.
  */
 export async function cleanup(config: Config, signal: AbortSignal): Promise<number> {
   const exec = new ProgramRunner()
-  const places = MODES.flatMap((mode) =>
-    hostFamilies().map((family) => ({ config: { ...config, mode }, family, exec })),
-  )
   let failed = false
-  for (const place of places) if (!(await cleanupOne(place, signal))) failed = true
+  for (const family of hostFamilies())
+    for (const proxy of everyProxy(wiringOf({ config, family, exec })))
+      if (!(await clear(proxy, family, signal))) failed = true
   return failed ? 1 : 0
 }
 
-interface CleanupContext {
-  readonly config: Config
-  readonly family: Family
-  readonly exec: Exec
-}
-
 /** Resolves to whether all went that was there. */
-async function cleanupOne(context: CleanupContext, signal: AbortSignal): Promise<boolean> {
-  const { config, family } = context
+async function clear(proxy: Predecessor, family: Family, signal: AbortSignal): Promise<boolean> {
   try {
-    const backend = await backendOf(context)
-    for (const line of await backend.cleanup(signal))
-      process.stdout.write(`removed ${config.mode} ${family} ${line}\n`)
+    const { removed } = await proxy.clear(signal)
+    for (const line of removed) process.stdout.write(`removed ${proxy.title} ${family} ${line}\n`)
     return true
   } catch (error) {
-    if (error instanceof KernelError && NOTHING_THERE.has(error.code)) return true
+    if (isNothingThere(error)) return true
     process.stderr.write(`fairlead: ${error instanceof Error ? error.message : String(error)}\n`)
     return false
   }
 }
 
-async function backendOf({ config, family, exec }: CleanupContext): Promise<Backend<KernelObject>> {
+interface PrepareContext {
+  readonly config: Config
+  readonly family: Family
+  readonly exec: Exec
+}
+
+function wiringOf({ config, family, exec }: PrepareContext): BackendWiring {
   const masqueradeMark = (1 << config.masqueradeBit) >>> 0
   const options = { family, detector: undefined, masqueradeMark, dropInvalid: true }
-  return createBackend({ config, options, exec, log: silentLogger, nodeName: '' })
+  return { config, options, exec, log: silentLogger, nodeName: '' }
 }
 
 /**
@@ -68,7 +58,7 @@ export async function initOnly(config: Config, signal: AbortSignal): Promise<num
   const { format, verbosity } = config.logging
   const log = createLogger({ format, verbosity, write: (line) => process.stderr.write(line) })
   const exec = new ProgramRunner()
-  for (const family of hostFamilies()) await backendOf({ config, family, exec })
+  for (const family of hostFamilies()) await createBackend(wiringOf({ config, family, exec }))
   // As kube-proxy: the guard against neighbours comes with the rules, which a daemon without this right can write.
   if (config.localhostNodePorts && config.mode !== 'ipvs')
     await new Sysctls(exec).ensure('net/ipv4/conf/all/route_localnet', '1', signal)

@@ -103,7 +103,7 @@ export class Predecessors {
   }
 
   #tell(one: Predecessor, error: unknown): void {
-    if (error instanceof KernelError && NOTHING_THERE.has(error.code)) return
+    if (isNothingThere(error)) return
     const message = error instanceof Error ? error.message : String(error)
     if (this.#told.get(one) === message) return
     this.#told.set(one, message)
@@ -124,8 +124,23 @@ export async function predecessorsOf(wiring: BackendWiring): Promise<readonly Pr
     ...VARIANTS.filter((variant) => variant !== own).map((variant) => formerRules(wiring, variant)),
     // Both variants use the same sets, so these come after the rules of both.
     ...(mode === 'iptables' ? [] : [formerSets(wiring)]),
-    ...(mode === 'ipvs' ? [] : [formerIpvs(wiring)]),
+    ...(mode === 'ipvs' ? [] : [formerIpvs(wiring, 'open connections')]),
   ]
+}
+
+/** Everybody, ourselves included, and nothing is spared: for `--cleanup`. */
+export function everyProxy(wiring: BackendWiring): readonly Predecessor[] {
+  return [
+    formerNftables(wiring),
+    ...VARIANTS.map((variant) => formerRules(wiring, variant)),
+    formerSets(wiring),
+    formerIpvs(wiring, 'nothing'),
+  ]
+}
+
+/** Whether a failure to remove means that there is nothing to remove. */
+export function isNothingThere(error: unknown): boolean {
+  return error instanceof KernelError && NOTHING_THERE.has(error.code)
 }
 
 function formerNftables({ exec, options }: BackendWiring): Predecessor {
@@ -165,7 +180,10 @@ function formerSets({ exec, options }: BackendWiring): Predecessor {
   }
 }
 
-function formerIpvs({ config, exec, options, nodeName }: BackendWiring): Predecessor {
+function formerIpvs(
+  { config, exec, options, nodeName }: BackendWiring,
+  spared: 'open connections' | 'nothing',
+): Predecessor {
   let backend: IpvsBackend | undefined
   return {
     title: 'ipvs',
@@ -177,7 +195,8 @@ function formerIpvs({ config, exec, options, nodeName }: BackendWiring): Predece
         iptables: new Iptables(exec, await findIptables(exec, options.family, undefined)),
         ...(exitCode === 0 ? {} : { control: NO_IPVS }),
       })
-      return backend.retire(signal)
+      if (spared === 'open connections') return backend.retire(signal)
+      return { removed: await backend.cleanup(signal), waiting: 0 }
     },
   }
 }
