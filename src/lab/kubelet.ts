@@ -25,8 +25,8 @@ import {
 /** kubelet looks for dead containers once a second; so long nobody knows that a killed pod is gone. */
 const NOTICE_DEATH_MS = 1000
 const PODS_PER_NODE = 250
-/** A server that was told to stop fails its readiness probe first and serves on for so long. */
-const LAST_WORDS_MS = 600
+/** A server that was told to stop fails its readiness probe and serves on for this share of its preStop time. */
+const LAST_WORDS = 0.6
 /** More at once would only wait for each other: the kernel changes one network device at a time. */
 const STARTS_AT_ONCE = 8
 
@@ -175,7 +175,7 @@ export class Kubelet {
     const { sandbox } = running
     await clock.sleep(seconds * 1000, signal)
     this.#setStatus(pod, leavingStatus(pod, this.#facts(running, sandbox)))
-    await clock.sleep(LAST_WORDS_MS, signal)
+    await clock.sleep(seconds * 1000 * LAST_WORDS, signal)
   }
 
   async #remove(pod: ApiObject): Promise<void> {

@@ -18,6 +18,7 @@ export interface LoadReport {
   readonly tookMs: readonly number[]
 }
 
+/** Not more often than it connects: on a slow kernel, reporting would be most of its work. */
 const REPORT_EVERY_MS = 50
 
 interface Interval {
@@ -79,7 +80,7 @@ function main(args: readonly string[]): void {
     process.stdout.write(`${JSON.stringify(line)}\n`)
   }
   const pacing = setInterval(connect, Number(pace))
-  const reporting = setInterval(report, REPORT_EVERY_MS)
+  const reporting = setInterval(report, Math.max(REPORT_EVERY_MS, Number(pace)))
   const finish = (): void => {
     clearInterval(pacing)
     setTimeout(() => {

@@ -44,8 +44,15 @@ export class Underlay {
       `address add ${API_SERVER_IP}/${UNDERLAY_LENGTH} dev ${WIRE}`,
       `link set ${WIRE} up`,
     ])
+    await this.#loadBridgeFilter()
     // The wire is a switch: what passes it is nobody's business here.
     await this.host.sysctl({ 'bridge/bridge-nf-call-iptables': '0', 'bridge/bridge-nf-call-ip6tables': '0' })
+  }
+
+  /** Without it, replies between pods of one bridge pass the translation back by. A kernel that lacks it goes without. */
+  async #loadBridgeFilter(): Promise<void> {
+    const script = '[ -e /proc/sys/net/bridge ] || "${MODPROBE:-modprobe}" br_netfilter 2>/dev/null || :'
+    await this.host.run('sh', ['-c', script])
   }
 
   async addNode(number: number): Promise<LabNodePlace> {

@@ -1,4 +1,5 @@
 /** `fairlead lab demo`: on this machine's kernel where it can, else inside user-mode-linux. */
+import { tmpdir } from 'node:os'
 import type { ClusterLab } from '../../lab/cluster-lab.ts'
 import { runDemo } from '../../lab/demo/demo.ts'
 import { runInUml, umlProblem } from '../../lab/uml/uml-machine.ts'
@@ -18,7 +19,11 @@ ${LAB_FLAGS_HELP}  --seconds N        how long clients connect while pods come a
 
 /** Set inside user-mode-linux, where asking again would have no end. */
 const INSIDE = 'FAIRLEAD_DEMO_INSIDE_UML'
+/** What the guest cannot know by itself: the folder for the page, and whether a person looks on. */
+const PAGES = 'FAIRLEAD_DEMO_PAGES'
+const TERMINAL = 'FAIRLEAD_DEMO_TERMINAL'
 const UML_MEMORY_MB = 3072
+const KEEP_MS = 24 * 3600 * 1000
 
 /** Ended by Ctrl-C, as a shell tells it. */
 const INTERRUPTED = 130
@@ -76,7 +81,8 @@ async function runHere(flags: LabFlags, { signal, startedMs, kernel }: Place): P
       iptables: inside ? 'iptables-legacy' : 'iptables',
       commandStartedMs: startedMs,
       write: (text) => process.stdout.write(text),
-      isTerminal: process.stdout.isTTY,
+      isTerminal: process.stdout.isTTY && process.env[TERMINAL] !== 'no',
+      pageDirectory: process.env[PAGES] ?? tmpdir(),
       clock: systemClock,
       log,
     },
@@ -104,9 +110,9 @@ async function runInside(argv: readonly string[], flags: LabFlags, signal: Abort
   const { exitCode } = await runInUml({
     command: process.execPath,
     args: ['--disable-warning=ExperimentalWarning', program, 'lab', 'demo', ...argv],
-    env: { [INSIDE]: '1' },
+    env: { [INSIDE]: '1', [PAGES]: tmpdir(), [TERMINAL]: process.stdout.isTTY ? 'yes' : 'no' },
     memoryMb: UML_MEMORY_MB,
-    timeoutMs: (flags.seconds + 240) * 1000,
+    timeoutMs: flags.keep ? KEEP_MS : (flags.seconds + 600) * 1000,
     onOutput: (text) => process.stdout.write(text),
     signal,
   })

@@ -9,6 +9,7 @@ import type { NetHost } from '../net-host.ts'
 import { NODE_PORT, SERVICE_PORT, webDeployment, webService } from './manifests.ts'
 import { readyPodsOf } from './slice-pods.ts'
 import type { Target } from './clients.ts'
+import type { Pace } from './pace.ts'
 import type { Tally } from './tally.ts'
 import type { TerminalView } from './terminal-view.ts'
 
@@ -19,6 +20,7 @@ export interface DemoWorldOptions {
   readonly clock: Clock
   readonly signal: AbortSignal
   readonly pods: number
+  readonly pace: Pace
   readonly tally: Tally
   readonly view: TerminalView
 }
@@ -28,6 +30,7 @@ export class DemoWorld {
   readonly clock: Clock
   readonly signal: AbortSignal
   readonly podCount: number
+  readonly pace: Pace
   readonly tally: Tally
   readonly view: TerminalView
   /** Called when the API stops naming a pod as ready. */
@@ -39,6 +42,7 @@ export class DemoWorld {
     this.clock = options.clock
     this.signal = options.signal
     this.podCount = options.pods
+    this.pace = options.pace
     this.tally = options.tally
     this.view = options.view
   }
@@ -47,7 +51,7 @@ export class DemoWorld {
   async populate(): Promise<void> {
     const { api } = this.lab
     this.lab.startProxies()
-    api.create(webDeployment(this.podCount))
+    api.create(webDeployment(this.podCount, this.pace.preStopSeconds))
     api.create(webService())
     await this.until('all pods are ready', () => this.readyPods().length === this.podCount)
     this.#named = readyPodsOf(api.list(ENDPOINT_SLICES, 'default'))
@@ -60,7 +64,7 @@ export class DemoWorld {
     for (;;) {
       const result = await this.node.exec.run({
         file: 'curl',
-        args: ['-s', '-m', '1', url],
+        args: ['-s', '-m', String(this.pace.timeoutMs / 1000), url],
         signal: this.signal,
       })
       if (result.exitCode === 0) return measure()
@@ -105,12 +109,15 @@ export class DemoWorld {
     this.lab.api.registry.modify(ref, (current) => ({ ...current, spec: { ...specOf(current), replicas } }))
   }
 
-  /** Waits for a state; throws after a minute, or when the demo is ended. */
+  /** Waits for a state; throws when patience is over, or when the demo is ended. */
   async until(what: string, holds: () => boolean): Promise<void> {
-    const deadlineMs = this.clock.monotonic() + 60_000
+    const { patienceMs } = this.pace
+    const deadlineMs = this.clock.monotonic() + patienceMs
     while (!holds()) {
       if (this.clock.monotonic() > deadlineMs)
-        throw new Error(`Cannot go on: after a minute it is not true that ${what}`)
+        throw new Error(
+          `Cannot go on: after ${patienceMs / 1000} s it is not true that ${what}; look at the load of the machine`,
+        )
       await this.pause(STEP_MS)
     }
   }

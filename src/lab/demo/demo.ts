@@ -3,7 +3,6 @@
  * its pods, and a report. Everything it says about the kernel is what the real commands print.
  */
 import { writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BackendName } from '../../backends/backend.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -14,6 +13,7 @@ import { POD_NETWORKS } from '../networks/pod-networks.ts'
 import { containersScene, podToPodScene, serviceScene } from './calm-scenes.ts'
 import { type DemoResult, demoResult, resultTable } from './demo-result.ts'
 import { DemoWorld } from './demo-world.ts'
+import { PACES } from './pace.ts'
 import { type Milestone, reportPage } from './report-page.ts'
 import { survivalScene } from './survival-scene.ts'
 import { Tally } from './tally.ts'
@@ -34,6 +34,8 @@ export interface DemoOptions {
   readonly iptables: string
   /** `--json`: where the result goes as well; `undefined`: nowhere. */
   readonly json: string | undefined
+  /** Folder for the page with the charts. */
+  readonly pageDirectory: string
   /** `performance.now()` at the start of the command. */
   readonly commandStartedMs: number
   readonly write: (text: string) => void
@@ -61,6 +63,7 @@ export async function runDemo(
       clock,
       signal: context.signal,
       pods: options.pods,
+      pace: PACES[options.kernel],
       tally: new Tally(),
       view,
     })
@@ -100,7 +103,7 @@ function tellResult(
   milestones: readonly Milestone[],
 ): void {
   world.view.say(`\nResult\n${resultTable(result)}`)
-  const page = join(tmpdir(), `fairlead-demo-${options.mode}-${options.network}.html`)
+  const page = join(options.pageDirectory, `fairlead-demo-${options.mode}-${options.network}.html`)
   writeFileSync(page, reportPage(result, world.tally, milestones))
   world.view.say(`\nCharts: ${page}`)
   if (options.json === undefined) return

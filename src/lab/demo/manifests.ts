@@ -7,14 +7,15 @@ export const SERVICE_PORT = 80
 
 const LABELS = { app: 'web' }
 
-export function webDeployment(replicas: number): ApiObject {
+/** `preStopSeconds`: how long a pod serves on after it was asked to go; longer than the slowest node takes to hear of it. */
+export function webDeployment(replicas: number, preStopSeconds = 1): ApiObject {
   const containers = [
     {
       name: 'web',
       image: 'web',
       ports: [{ containerPort: WEB_PORT }],
       // A pod that is asked to go serves on for a moment: everybody has to hear of it before it may stop.
-      lifecycle: { preStop: { sleep: { seconds: 1 } } },
+      lifecycle: { preStop: { sleep: { seconds: preStopSeconds } } },
     },
     { name: 'sidecar', image: 'sidecar' },
   ]
@@ -26,7 +27,10 @@ export function webDeployment(replicas: number): ApiObject {
       replicas,
       selector: { matchLabels: LABELS },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-      template: { metadata: { labels: LABELS }, spec: { terminationGracePeriodSeconds: 5, containers } },
+      template: {
+        metadata: { labels: LABELS },
+        spec: { terminationGracePeriodSeconds: 3 + 2 * preStopSeconds, containers },
+      },
     },
   }
 }

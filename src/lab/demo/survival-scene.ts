@@ -15,7 +15,6 @@ export interface Survival {
 }
 
 const CLIENT_POD = 'client'
-const TIMEOUT_MS = 2000
 
 export async function survivalScene(world: DemoWorld, seconds: number): Promise<Survival> {
   world.view.say(
@@ -26,15 +25,19 @@ export async function survivalScene(world: DemoWorld, seconds: number): Promise<
     ].join('\n'),
   )
   const story = new Story(world)
+  const { connectEveryMs, timeoutMs, patienceMs } = world.pace
   const clients = new Clients(
     world.targets(await clientPod(world)),
-    { paceMs: 8, timeoutMs: TIMEOUT_MS, atMostSeconds: seconds + 120 },
+    { paceMs: connectEveryMs, timeoutMs, atMostSeconds: seconds + (8 * patienceMs) / 1000 },
     (kind, report) => {
       world.tally.add(kind, report)
       world.view.show(world.tally)
     },
   )
   const pauseMs = Math.max(500, (seconds * 1000) / 8)
+  await world.until('every client is answered', () =>
+    Object.values(world.tally.totals()).every(({ total, failed }) => total > failed),
+  )
   await world.pause(pauseMs)
   await story.rollingRestart()
   await world.pause(pauseMs)
