@@ -8,7 +8,9 @@ import { reportPage } from './report-page.ts'
 import { reportTables } from './report-table.ts'
 import type { Report, Result } from './results.ts'
 import { type BenchJob, layoutJob, runJob, subjectJob } from './runner.ts'
+import type { Scenario } from './scenarios.ts'
 import { fairlead, type Mode, MODES, peerSubject } from './subjects.ts'
+import { kernelHasIpvs, MOST_SERVICES_IN_UML } from './uml.ts'
 
 /** `--quick` promises three minutes; what would begin later is left out, and the report says so. */
 const QUICK_LIMIT_SECONDS = 165
@@ -73,21 +75,33 @@ function chosenModes({ modes, peers }: Options): { modes: readonly Mode[]; notes
       'No peer was given (--peer kube-proxy=PATH): Fairlead is compared with the plain tools and with kube-proxy’s rule layouts written by the bench',
     )
   if (modes.length > 0) return { modes, notes }
-  notes.push(
-    'ipvs is not measured here unless asked for with --mode ipvs: few kernels of virtual machines have it',
-  )
-  return { modes: MODES.filter((mode) => mode !== 'ipvs'), notes }
+  if (!kernelHasIpvs())
+    notes.push(
+      'This kernel has no IPVS: ipvs is measured in user-mode-linux, with one processor and slow system calls; compare it only with itself',
+    )
+  return { modes: MODES, notes }
 }
 
 /** Scenario by scenario, so that what is compared is measured close together in time. */
 function planJobs({ scenarios, peers, floor }: Options, modes: readonly Mode[]): BenchJob[] {
   return scenarios.flatMap((scenario) =>
     modes.flatMap((mode) => {
+      if (mode === 'ipvs' && !fitsIpvs(scenario)) return []
       const own = subjectJob(scenario, fairlead(mode), 'fairlead')
       const others = peers.map((peer) => subjectJob(scenario, peerSubject(peer, mode), 'peer'))
       const layout = floor ? layoutJob(scenario, mode) : undefined
       return [own, ...others, ...(layout === undefined ? [] : [layout])]
     }),
+  )
+}
+
+/** Without IPVS in this kernel, only what user-mode-linux can bear. */
+function fitsIpvs({ services, endpoints, exercise }: Scenario): boolean {
+  if (kernelHasIpvs()) return true
+  return (
+    exercise === 'size' &&
+    services <= MOST_SERVICES_IN_UML &&
+    services * endpoints <= 5 * MOST_SERVICES_IN_UML
   )
 }
 

@@ -50,7 +50,7 @@ const CONTROL: readonly Column[] = [
   ['memory', ({ rest }) => number(rest?.residentMb, ' MB')],
   ['peak', ({ rest }) => number(rest?.peakMb, ' MB')],
   ['API', ({ start }) => number(start && start.apiBytes / 1e6, ' MB', 1)],
-  ['/livez max', ({ start }) => ms(start?.longestHealthMs)],
+  ['/livez max', ({ start }) => ms(start?.longestHealthMs === 0 ? undefined : start?.longestHealthMs)],
 ]
 
 const DATA: readonly Column[] = [

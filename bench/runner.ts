@@ -13,6 +13,7 @@ import type { Scenario } from './scenarios.ts'
 import type { Mode, Subject } from './subjects.ts'
 import { measureSustained } from './sustained.ts'
 import { measureTrouble } from './trouble.ts'
+import { benchInUml, kernelHasIpvs } from './uml.ts'
 
 /** Above this, kube-proxy's layouts take minutes to load, and show nothing that smaller sizes do not. */
 const MOST_SERVICES_OF_LAYOUT = 10_000
@@ -38,7 +39,8 @@ type Figures = { -readonly [Key in keyof Result]?: Result[Key] }
 
 export function subjectJob(scenario: Scenario, subject: Subject, kind: SubjectKind): BenchJob {
   const name = `${subject.name}, ${scenario.about}`
-  const expectedSeconds = scenario.exercise === 'size' ? 12 + scenario.services / 400 : 40
+  const usualSeconds = scenario.exercise === 'size' ? 12 + scenario.services / 400 : 40
+  const expectedSeconds = needsUml(subject.mode) ? 120 : usualSeconds
   return { name, scenario, kind, mode: subject.mode, subject, expectedSeconds }
 }
 
@@ -64,18 +66,29 @@ export async function runJob(job: BenchJob, options: RunnerOptions): Promise<Res
   }
   const figures: Figures = {}
   try {
-    const bed = await Bed.create(scenario, { withApi: subject !== undefined })
-    try {
-      if (subject === undefined) await measureLayout(bed, job, figures)
-      else await measureSubject(bed, { ...job, subject }, { figures, options })
-    } finally {
-      if (options.logs !== undefined) copyLogs(bed, options.logs)
-      await bed.close()
-    }
+    if (needsUml(mode)) return await benchInUml(name, options)
+    await inBed(job, { figures, options })
   } catch (error) {
     figures.failure = error instanceof Error ? error.message : String(error)
   }
   return { ...known, ...figures }
+}
+
+function needsUml(mode: Mode): boolean {
+  return mode === 'ipvs' && !kernelHasIpvs()
+}
+
+async function inBed(job: BenchJob, context: { figures: Figures; options: RunnerOptions }): Promise<void> {
+  const { scenario, subject } = job
+  const { figures, options } = context
+  const bed = await Bed.create(scenario, { withApi: subject !== undefined })
+  try {
+    if (subject === undefined) await measureLayout(bed, job, figures)
+    else await measureSubject(bed, { ...job, subject }, context)
+  } finally {
+    if (options.logs !== undefined) copyLogs(bed, options.logs)
+    await bed.close()
+  }
 }
 
 async function measureLayout(bed: Bed, job: BenchJob, figures: Figures): Promise<void> {
