@@ -11,6 +11,7 @@
  * tool does not say, from halving the set of suspects.
  */
 import type { Backend } from '../backends/backend.ts'
+import { ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../model/service-port.ts'
@@ -107,7 +108,7 @@ export class Reconciler<O extends KernelObject> {
   async #bring(forwarding: Forwarding, total: Totals, signal: AbortSignal): Promise<void> {
     const { backend, clock } = this.#options
     const startedMs = clock.monotonic()
-    const have = this.#believed ?? (await backend.observe(signal))
+    const have = this.#believed ?? (await this.#look(forwarding, signal))
     total.observed ||= this.#believed === undefined
     if (this.#believed === undefined) await this.#firstNeeded(forwarding, { have, total, signal })
     const want = await planInSlices(backend, forwarding, this.#applied)
@@ -115,6 +116,13 @@ export class Reconciler<O extends KernelObject> {
     await this.#write(diffState(want, this.#believed ?? have), { total, signal })
     this.#believed = want
     this.#applied = forwarding
+  }
+
+  /** Reads the kernel. What a backend has to look for may depend on the node's settings, so it is told those first. */
+  async #look(forwarding: Forwarding, signal: AbortSignal): Promise<KernelState<O>> {
+    const { backend } = this.#options
+    backend.plan({ ...forwarding, ports: this.#applied?.ports ?? ShardedMap.empty() })
+    return backend.observe(signal)
   }
 
   /**

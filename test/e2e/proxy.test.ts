@@ -59,6 +59,25 @@ describe('fairlead --mode iptables', () => {
     expect(log()).toMatch(/nat/)
   })
 
+  it('writes nothing when it starts again', async () => {
+    const { host } = test.node
+    const saved = async (): Promise<string> =>
+      (await host.run('iptables-save', [])).replace(/\[\d+:\d+\]|^#.*$/gm, '')
+    const before = await saved()
+    const log = (): string => readFileSync(test.lab.proxyLog(test.node), 'utf8')
+    const seen = log().length
+    const second = test.lab.startProxy(test.node)
+    const lines = (): string[] =>
+      log()
+        .slice(seen)
+        .split('\n')
+        .filter((line) => line.includes('Brought the kernel in line'))
+    await test.until('both families were read', () => lines().length === 2)
+    for (const line of lines()) expect(line).toMatch(/created=0 {2}updated=0 {2}removed=0/)
+    await kill(second, 'SIGKILL')
+    expect(await saved()).toBe(before)
+  })
+
   it('keeps what is programmed while the API server is gone, and tells it', async () => {
     await test.lab.api.stop()
     expect(await test.ask(test.clusterIp())).not.toContain('exit')
