@@ -21,7 +21,7 @@ export interface KnownDifference {
 /** We do as kube-proxy's nftables mode does where its iptables mode does `iptables`. */
 function asNftables(iptables: readonly Outcome['kind'][], nftables: Outcome['kind']) {
   return (flow: ConformanceFlow): Outcome | undefined => {
-    const { iptables: theirs, nftables: ours } = flow.expectBy
+    const { iptables: theirs = flow.expect, nftables: ours } = flow.expectBy
     return theirs !== undefined && iptables.includes(theirs.kind) && ours?.kind === nftables
       ? ours
       : undefined
@@ -59,8 +59,17 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   },
   {
     modes: ['ipvs'],
+    cases: /port range/,
+    flows: /^beyond, load balancer/,
+    instead: () => ({ kind: 'reject' }),
+    reason:
+      'A port of an external or load balancer address that is no service port is refused, for the same reason.',
+  },
+  {
+    modes: ['ipvs'],
     cases: /./,
-    flows: /former .* cluster IP/,
+    flows:
+      /former .* cluster IP|unallocated|address nobody has|of type ExternalName|another proxy took it over/,
     instead: asNftables(['none'], 'drop'),
     reason: 'Addresses of the Service networks that no Service has are dropped.',
   },

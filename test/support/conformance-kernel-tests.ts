@@ -6,7 +6,7 @@ import { describeKernel, type Need } from './skip-reasons.ts'
 
 /** Most of a case is waiting for silence, so more beds than processors are of use. */
 const BEDS = 4
-const PATIENCE_MS = 240_000
+const PATIENCE_MS = 900_000
 
 /** A proxy that knows what its kernel must have. */
 export interface ProxyWithNeeds extends ProxyUnderTest {

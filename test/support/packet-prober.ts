@@ -24,6 +24,8 @@ export interface ProbeHopes {
   readonly endpoints: readonly string[]
   /** One client must always meet the same endpoint, whichever it is. */
   readonly sticky?: boolean
+  /** Look again, with more time for everything: the machine may have been too busy. */
+  readonly patient?: boolean
 }
 
 /** One thing that happened to at least one try. */
@@ -53,7 +55,8 @@ export const SAMPLED_POOL = 60
 
 export async function probe(bed: NodeBed, flow: ProbedFlow, hopes: ProbeHopes): Promise<readonly Sighting[]> {
   const seen = new Map<string, Sighting>()
-  const timeoutMs = hopes.kind === 'drop' ? SILENCE_MS : PATIENCE_MS
+  const patienceMs = hopes.patient === true ? 4 * PATIENCE_MS : PATIENCE_MS
+  const timeoutMs = hopes.kind === 'drop' ? SILENCE_MS : patienceMs
   let done = 0
   for (const tries of rounds(hopes)) {
     const attempts = await bed.ask(flow.place, 'try', { ...flow, tries, timeoutMs })
