@@ -54,8 +54,12 @@ export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObser
 }
 
 /** Brings the numbers up to date that are only looked at when somebody asks. */
-export function refreshMetrics(metrics: ProxyMetrics, proxy: Proxy): void {
-  for (const [resource, state] of proxy.feed.states()) metrics.setApiState(resource, state)
+export function refreshMetrics(metrics: ProxyMetrics, proxy: Proxy, clock: Clock): void {
+  // Reflectors measure on the clock that never jumps; the metric is a time of day.
+  const timeOfDay = (ms: number | undefined): number | undefined =>
+    ms === undefined ? undefined : clock.now() - (clock.monotonic() - ms)
+  for (const [resource, { inSync, lastContactMs }] of proxy.feed.states())
+    metrics.setApiState(resource, { inSync, lastContactMs: timeOfDay(lastContactMs) })
   const rejected: Record<string, number> = { ServicePort: 0 }
   for (const { kind } of proxy.store.rejections()) rejected[kind] = (rejected[kind] ?? 0) + 1
   for (const { family, pipeline } of proxy.families) {

@@ -59,5 +59,5 @@ function metricsServer(
     profiling: () => config.enableProfiling,
     debug: { clock, setVerbosity },
   })
-  return refreshing(handler, () => refreshMetrics(proxy.metrics, proxy))
+  return refreshing(handler, () => refreshMetrics(proxy.metrics, proxy, clock))
 }
