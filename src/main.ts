@@ -48,4 +48,5 @@ try {
   }
 }
 // Whatever still waits (a kept-alive connection, a sleeping monitor) must not keep the process from ending.
-process.exit()
+// Not at once: we may have been resumed inside a native callback that must return first.
+setImmediate(() => process.exit())

@@ -40,6 +40,7 @@ export class NftNotifications {
   /** Transactions of our own that may still be told. */
   #expected = 0
   #received = 0
+  readonly #unread: Buffer[] = []
   #touched = false
   #foreign: string | undefined
 
@@ -49,12 +50,26 @@ export class NftNotifications {
     this.#table = name
     this.#family = FAMILY_NUMBER[family]
     this.#text = table
-    socket.on('message', (message) => this.#receive(message))
+    socket.on('message', (message) => this.#later(message))
     socket.on('error', () => {
       // Lost is as much as changed, unless it was our own writing that was too much to tell.
       this.#received++
       if (this.#expected === 0) this.#foreign ??= `notifications about table ${this.#text} were lost`
     })
+  }
+
+  /**
+   * The native part of the package ends the process when anything throws, or exits, before its callback has returned;
+   * so nothing is done there but keeping the message.
+   */
+  #later(message: Buffer): void {
+    this.#received++
+    this.#unread.push(message)
+    if (this.#unread.length === 1) setImmediate(() => this.#readAll())
+  }
+
+  #readAll(): void {
+    for (const message of this.#unread.splice(0)) this.#receive(message)
   }
 
   /**
@@ -81,6 +96,7 @@ export class NftNotifications {
       return await write()
     } finally {
       await this.#silence()
+      this.#readAll()
       this.#expected = 0
       this.#touched = false
     }
@@ -88,6 +104,7 @@ export class NftNotifications {
 
   /** One line about what others did since the last question; `undefined`: nothing. */
   foreignChange(): string | undefined {
+    this.#readAll()
     const foreign = this.#foreign
     this.#foreign = undefined
     return foreign
@@ -107,7 +124,6 @@ export class NftNotifications {
   }
 
   #receive(datagram: Buffer): void {
-    this.#received++
     for (let at = 0; at + MESSAGE_HEADER + GENERIC_HEADER <= datagram.length;) {
       const length = datagram.readUInt32LE(at)
       if (length < MESSAGE_HEADER || at + length > datagram.length) return
