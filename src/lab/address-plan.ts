@@ -9,6 +9,9 @@ export const SERVICE_CIDR = '10.96.0.0/16' as Cidr
 /** Second network of pods that have two. */
 export const SECOND_POD_CIDR = '10.245.0.0/16' as Cidr
 
+/** Holds all nodes, and nobody else. */
+export const NODE_RANGE = '192.168.100.0/26' as Cidr
+
 export function nodeIp(node: number): Ip {
   return `192.168.100.${node}` as Ip
 }

@@ -69,13 +69,19 @@ export async function podToPodScene(world: DemoWorld): Promise<void> {
   await showCommand(world, world.node, ['ip', 'route'])
 }
 
+interface KernelTools {
+  readonly mode: BackendName
+  /** The `iptables` program of the variant in use. */
+  readonly iptables: string
+}
+
 /** What shows the Service in the kernel, by mode. */
-function kernelView(mode: BackendName, ip: string): readonly (readonly string[])[] {
+function kernelView({ mode, iptables }: KernelTools, ip: string): readonly (readonly string[])[] {
   switch (mode) {
     case 'iptables':
       return [
-        ['iptables', '-t', 'nat', '-S', 'KUBE-SERVICES'],
-        ['sh', '-c', `iptables-save -t nat | grep -- '${ip}'`],
+        [iptables, '-t', 'nat', '-S', 'KUBE-SERVICES'],
+        ['sh', '-c', `${iptables}-save -t nat | grep -- '${ip}'`],
       ]
     case 'nftables':
       return [['sh', '-c', `nft list table ip kube-proxy | grep -- '${ip}'`]]
@@ -88,7 +94,7 @@ const TRIES = 120
 /** Of one connection, in the words of `curl`. */
 const askWithin = (world: DemoWorld): readonly string[] => ['-s', '-m', String(world.pace.timeoutMs / 1000)]
 
-export async function serviceScene(world: DemoWorld, mode: BackendName): Promise<void> {
+export async function serviceScene(world: DemoWorld, tools: KernelTools): Promise<void> {
   const ip = world.clusterIp()
   world.view.say(
     [
@@ -97,7 +103,7 @@ export async function serviceScene(world: DemoWorld, mode: BackendName): Promise
       '   new connection to it a pod. Fairlead wrote what the kernel needs for that:',
     ].join('\n'),
   )
-  for (const command of kernelView(mode, ip)) await showCommand(world, world.node, command)
+  for (const command of kernelView(tools, ip)) await showCommand(world, world.node, command)
   // One program for all of them: on a slow kernel, starting 120 takes minutes.
   const ask = [...askWithin(world), '-H', 'Connection: close', `http://${ip}/?[1-${TRIES}]`]
   const answers = (await sandboxOf(world, 0).run('curl', ask)).trim().split('\n').sort()

@@ -82,7 +82,7 @@ async function scenes(world: DemoWorld, options: DemoOptions): Promise<DemoResul
   world.view.say(`\nThe Service answers ${Math.round(firstAnswerMs)} ms after the command.\n`)
   await containersScene(world)
   await podToPodScene(world)
-  await serviceScene(world, options.mode)
+  await serviceScene(world, options)
   const survival = await survivalScene(world, options.seconds)
   const { mode, network, kernel, nodes, pods } = options
   const facts = { mode, network, kernel, nodes, pods, firstAnswerMs, ...survival }

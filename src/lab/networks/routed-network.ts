@@ -11,8 +11,8 @@ export const routedNetwork: PodNetwork = {
   probe: ['link add probe type veth peer name other'],
   flags: ['--cluster-cidr=10.244.0.0/16'],
   prepareNode: async (node, all) => {
-    // Every pod's cable inherits these: the node answers for the gateway, and at once.
-    await node.host.sysctl({ 'ipv4/conf/default/proxy_arp': '1', 'ipv4/neigh/default/proxy_delay': '0' })
+    // Every pod's cable inherits this: the node answers for the gateway.
+    await node.host.sysctl({ 'ipv4/conf/default/proxy_arp': '1' })
     const others = all.filter((other) => other.number !== node.number)
     await node.host.ip([
       ...others.map((other) => `route add ${podCidr(other.number)} via ${nodeIp(other.number)}`),
@@ -28,6 +28,8 @@ export const routedNetwork: PodNetwork = {
       `link set ${device} up`,
       `route add ${ip} dev ${device}`,
     ])
+    // At once, not after up to 0.8 s. A namespace has no default for this that devices could inherit.
+    await node.host.sysctl({ [`ipv4/neigh/${device}/proxy_delay`]: '0' })
     await host.ip([
       'link set eth0 up',
       `address add ${ip}/32 dev eth0`,
