@@ -59,10 +59,22 @@ export class FlowJudge {
   #judge(flow: Flow): StaleFlow | undefined {
     const owner = this.#current.find(flow)
     if (owner !== undefined) return judgeOwned(flow, owner)
+    if (this.#isReversed(flow))
+      return { flow, action: 'delete', afterSeconds: 0, because: 'never-translated' }
     const former = this.#former?.find(flow)
     return former !== undefined && isServed(flow, former)
       ? dealtWith(flow, former.port, 'frontend-gone')
       : undefined
+  }
+
+  /**
+   * A reply that was under way while its flow was deleted makes a new entry the other way round: it begins at a
+   * frontend. The client's packets are then its replies and meet no rule, for as long as the client is busy.
+   */
+  #isReversed(flow: Flow): boolean {
+    if (flow.protocol === 'TCP' || isTranslated(flow)) return false
+    const owner = this.#current.find({ ...flow, destination: flow.source, destinationPort: flow.sourcePort })
+    return owner?.frontend.ip !== undefined && owner.serving.size > 0
   }
 }
 

@@ -55,6 +55,19 @@ describe('FlowJudge.staleFlows()', () => {
     expect(shown(judge.staleFlows([flow(to, from)]))).toEqual(want)
   })
 
+  test('FlowJudge.staleFlows() finds a flow that a late reply made the other way round, but none of a NodePort number', () => {
+    const reversed = (from: string): Flow => {
+      const client = flow('10.0.0.9:5000', '10.0.0.9:5000')
+      const [source = '', sourcePort] = from.split(':')
+      return { ...client, source: anIp(source), sourcePort: Number(sourcePort) }
+    }
+    const judge = new FlowJudge(aForwarding([dns()], NODE))
+    const stale = ['172.30.0.10:53', '172.30.0.10:54', '192.168.0.1:30053', '8.8.8.8:53'].map(reversed)
+    expect(shown(judge.staleFlows(stale))).toEqual(['10.0.0.9 delete 0 never-translated'])
+    const without = new FlowJudge(aForwarding([dns().with({ servingEndpoints: [] })], NODE))
+    expect(without.staleFlows([reversed('172.30.0.10:53')])).toEqual([])
+  })
+
   test('FlowJudge.staleFlows() treats SCTP as UDP, and leaves TCP alone', () => {
     const stale = (protocol: Protocol) =>
       new FlowJudge(aForwarding([dns(protocol)], NODE)).staleFlows([
