@@ -8,6 +8,8 @@ const shared = {
 }
 
 export default {
+  // A limit against hanging, not a claim about speed: machines are shared and slow at times.
+  testTimeout: 60_000,
   rootDir: `${import.meta.dirname}/..`,
   projects: [
     {
