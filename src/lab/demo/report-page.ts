@@ -100,7 +100,7 @@ const PAGE = `<!doctype html>
           label: pod, data: points(data.answered[i]), fill: true, stack: 'answered', pointRadius: 0, borderWidth: 1,
           backgroundColor: colour(i), borderColor: colour(i),
         })),
-        { label: 'failed', data: points(data.failed), type: 'bar', stack: 'failed', backgroundColor: '#c00', barThickness: 3 },
+        { label: 'failed or refused', data: points(data.failed), type: 'bar', stack: 'failed', order: -1, backgroundColor: '#c00', barThickness: 3 },
       ],
     },
     options: {

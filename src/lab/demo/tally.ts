@@ -24,7 +24,7 @@ export interface Arrival {
   reachedMs: number | undefined
 }
 
-/** Connections answered in one interval of `Tally.INTERVAL_MS`, by pod, and failures in it. */
+/** Connections answered in a quarter of a second, by pod, and those begun in it that failed. */
 export interface Slot {
   readonly fromMs: number
   readonly byPod: Map<string, number>
@@ -36,6 +36,7 @@ const INTERVAL_MS = 250
 export class Tally {
   readonly failures: Failure[] = []
   readonly arrivals: Arrival[] = []
+  /** In the order of time. */
   readonly slots: Slot[] = []
   readonly #answered = new Map<ClientKind, number>()
   readonly #byPod = new Map<string, number>()
@@ -60,7 +61,7 @@ export class Tally {
       this.#reach(pod, firstMs)
     }
     for (const { atMs, why } of report.failed) {
-      slot.failed++
+      this.#slotAt(atMs).failed++
       this.failures.push({ client, atMs, why, phase: this.phaseAt(atMs) })
     }
     this.#tookMs.push(...report.tookMs)
@@ -110,7 +111,8 @@ export class Tally {
     const known = this.slots.findLast((slot) => slot.fromMs === fromMs)
     if (known !== undefined) return known
     const slot = { fromMs, byPod: new Map<string, number>(), failed: 0 }
-    this.slots.push(slot)
+    const after = this.slots.findLastIndex((other) => other.fromMs < fromMs)
+    this.slots.splice(after + 1, 0, slot)
     return slot
   }
 }

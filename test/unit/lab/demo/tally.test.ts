@@ -53,14 +53,16 @@ describe('Tally', () => {
     expect(tally.propagationMs()).toEqual([])
   })
 
-  it('sorts answers and failures into quarters of a second', () => {
+  it('sorts answers into quarters of a second, and failures by their beginning', () => {
     const tally = new Tally()
     tally.add('pod', aReport({ atMs: 1010, answered: { a: 1 } }))
     tally.add('node', aReport({ atMs: 1240, answered: { a: 1 }, failed: [[1200, 'ECONNRESET']] }))
     tally.add('node', aReport({ atMs: 1260, answered: { b: 4 } }))
+    tally.add('node', aReport({ atMs: 1270, failed: [[999, 'timeout']] }))
     expect(
       tally.slots.map(({ fromMs, byPod, failed }) => [fromMs, Object.fromEntries(byPod), failed]),
     ).toEqual([
+      [750, {}, 1],
       [1000, { a: 2 }, 1],
       [1250, { b: 4 }, 0],
     ])
