@@ -24,9 +24,9 @@ describe('reportPage()', () => {
     expect(dataOf(page)).toEqual({
       pods: ['web-1'],
       perPod: [7],
-      labels: [0, 1],
-      answered: [[3, 4]],
-      failed: [0, 1],
+      labels: [0, 0.75, 1],
+      answered: [[3, 0, 4]],
+      failed: [0, 1, 0],
       propagation: [100],
       milestones: [{ at: 0.5, text: 'kill' }],
     })
