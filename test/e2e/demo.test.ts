@@ -1,5 +1,5 @@
 /** `npm run demo` to its end: in every mode, on every pod network, and for users without root. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -49,8 +49,15 @@ const isRoot = process.getuid?.() === 0
 /** Why this machine can show a choice neither by itself nor in user-mode-linux; `undefined`: it can. */
 async function obstacle({ mode, network, who }: Choice): Promise<string | undefined> {
   if (who === 'root' && !isRoot) return 'it needs root'
+  if (who === 'nobody' && isRoot && !nobodyCanRead()) return 'an ordinary user may not read this folder'
   if (who === 'root' && (await obstacleOnHost({ mode, network })) === undefined) return undefined
   return mode === 'nftables' ? 'neither kernel here has nftables NAT' : umlProblem()
+}
+
+/** A checkout below a private folder is root's alone. */
+function nobodyCanRead(): boolean {
+  const [file, ...args] = [...AS_NOBODY, 'test', '-r', join(ROOT, 'dist/main.js')]
+  return spawnSync(file, args).status === 0
 }
 
 interface Outcome {

@@ -95,7 +95,8 @@ describe('fairlead --mode iptables', () => {
     const tally = new Tally()
     const { host } = test.node
     const target = { kind: 'node', host, ip: test.clusterIp(), port: 80 } as const
-    const settings = { paceMs: 20, timeoutMs: 3000, atMostSeconds: 300 }
+    // Long enough for a pod that waits for its turn on a busy machine; a Service without rules fails at once, or for good.
+    const settings = { paceMs: 20, timeoutMs: 15_000, atMostSeconds: 300 }
     const clients = new Clients([target], settings, (kind, report) => tally.add(kind, report))
     for (let round = 0; round < KILLS; round++) {
       const child = test.lab.startProxy(test.node)
