@@ -8,6 +8,8 @@ import { Tally } from '../../src/lab/demo/tally.ts'
 import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(60_000)
+// On a busy machine a pod may not get its turn; what failed is printed before it is tried again.
+jest.retryTimes(2, { logErrorsBeforeRetry: true })
 
 const KILLS = 100
 
@@ -32,6 +34,26 @@ describe('fairlead --mode iptables', () => {
     expect(await repliesFrom(test.clusterIp(), 60)).toEqual(test.readyPods())
     expect(await repliesFrom('192.168.100.1:30080', 60)).toEqual(test.readyPods())
   })
+
+  // Before any pod has gone: connection tracking remembers for two minutes what was under way to one that did, and a
+  // client that meets such a port again hangs, whoever restarts meanwhile.
+  it(`loses no connection while it is killed ${KILLS} times, at any moment of its start and work`, async () => {
+    const tally = new Tally()
+    const { host } = test.node
+    const target = { kind: 'node', host, ip: test.clusterIp(), port: 80 } as const
+    // Long enough for a pod that waits for its turn on a busy machine; a Service without rules fails at once, or for good.
+    const settings = { paceMs: 20, timeoutMs: 15_000, atMostSeconds: 300 }
+    const clients = new Clients([target], settings, (kind, report) => tally.add(kind, report))
+    for (let round = 0; round < KILLS; round++) {
+      const child = test.lab.startProxy(test.node)
+      // From before it reads its first byte to well after its first write.
+      await new Promise((next) => setTimeout(next, (round * 37) % 900))
+      await kill(child, 'SIGKILL')
+    }
+    await clients.stop()
+    expect(tally.failures).toEqual([])
+    expect(tally.totals().node.total).toBeGreaterThan(500)
+  }, 300_000)
 
   it('follows pods that are replaced, and refuses at once when there is none', async () => {
     const ref = { definition: DEPLOYMENTS, namespace: 'default', name: 'web' }
@@ -90,22 +112,4 @@ describe('fairlead --mode iptables', () => {
     await test.untilAnswered(test.clusterIp('late'))
     test.lab.api.delete(SERVICES, 'late', 'default')
   }, 60_000)
-
-  it(`loses no connection while it is killed ${KILLS} times, at any moment of its start and work`, async () => {
-    const tally = new Tally()
-    const { host } = test.node
-    const target = { kind: 'node', host, ip: test.clusterIp(), port: 80 } as const
-    // Long enough for a pod that waits for its turn on a busy machine; a Service without rules fails at once, or for good.
-    const settings = { paceMs: 20, timeoutMs: 15_000, atMostSeconds: 300 }
-    const clients = new Clients([target], settings, (kind, report) => tally.add(kind, report))
-    for (let round = 0; round < KILLS; round++) {
-      const child = test.lab.startProxy(test.node)
-      // From before it reads its first byte to well after its first write.
-      await new Promise((next) => setTimeout(next, (round * 37) % 900))
-      await kill(child, 'SIGKILL')
-    }
-    await clients.stop()
-    expect(tally.failures).toEqual([])
-    expect(tally.totals().node.total).toBeGreaterThan(500)
-  }, 300_000)
 })
