@@ -2,9 +2,9 @@
  * Which tracked connections contradict the decision, and what is to become of them (docs/forwarding.md §7).
  *
  * Connection tracking remembers where a flow was sent. For TCP that is right: the endpoint closes its connections. A
- * UDP or SCTP flow would be sent to an endpoint that is gone for as long as the client talks. The answer is computed
- * from the decision and the list of flows alone, so it is the same after a restart, and a flow that is fine is never
- * touched.
+ * UDP or SCTP flow would be sent to an endpoint that is gone for as long as the client talks, and so would the first
+ * packet of a TCP client that nobody has answered yet, however often it is sent again. The answer is computed from the
+ * decision and the list of flows alone, so it is the same after a restart, and a flow that is fine is never touched.
  */
 import type { Forwarding, Frontend, PortForwarding } from '../forwarding/forwarding.ts'
 import { isNodePortAddress } from '../forwarding/route-packet.ts'
@@ -24,11 +24,21 @@ export interface StaleFlow {
   readonly because: 'endpoint-gone' | 'frontend-gone' | 'never-translated'
 }
 
-interface Owner {
+/** Most frontends have no flow that is looked at; what their endpoints are is worked out when one has. */
+class Owner {
   readonly port: PortForwarding
   readonly frontend: Frontend
+  #serving: ReadonlySet<string> | undefined
+
+  constructor(port: PortForwarding, frontend: Frontend) {
+    this.port = port
+    this.frontend = frontend
+  }
+
   /** `ip:port` text of every endpoint that still serves. */
-  readonly serving: ReadonlySet<string>
+  get serving(): ReadonlySet<string> {
+    return (this.#serving ??= servingOf(this.port))
+  }
 }
 
 export class FlowJudge {
@@ -80,6 +90,12 @@ export class FlowJudge {
 
 function judgeOwned(flow: Flow, owner: Owner): StaleFlow | undefined {
   if (isServed(flow, owner)) return undefined
+  // Nobody has answered, so there is no connection to cut: the client's next try is decided anew.
+  if (flow.protocol === 'TCP' && flow.unreplied)
+    return {
+      ...{ flow, action: 'delete', afterSeconds: 0 },
+      because: isTranslated(flow) ? 'endpoint-gone' : 'never-translated',
+    }
   if (isTranslated(flow)) return dealtWith(flow, owner.port, 'endpoint-gone')
   // Untranslated TCP to one of our frontends is some other program's business, such as a listener on the node.
   if (flow.protocol === 'TCP') return undefined
@@ -94,13 +110,10 @@ function isTranslated(flow: Flow): boolean {
 }
 
 /** The reply comes from an endpoint that still serves, ready or not, on whatever node. */
-function isServed(
-  { replySource, replySourcePort, destinationPort }: Flow,
-  { frontend, serving }: Owner,
-): boolean {
-  if (frontend.lastPort === undefined) return serving.has(hostPort(replySource, replySourcePort))
+function isServed({ replySource, replySourcePort, destinationPort }: Flow, owner: Owner): boolean {
+  if (owner.frontend.lastPort === undefined) return owner.serving.has(hostPort(replySource, replySourcePort))
   // Of a range the client's port is kept, and any port of the endpoint's address is as good as the one it is known by.
-  return replySourcePort === destinationPort && serving.has(hostPort(replySource, ANY_PORT))
+  return replySourcePort === destinationPort && owner.serving.has(hostPort(replySource, ANY_PORT))
 }
 
 /** The table of docs/forwarding.md §7: by the Service's wish and the protocol. */
@@ -126,10 +139,8 @@ class FrontendIndex {
   constructor(forwarding: Forwarding) {
     this.#forwarding = forwarding
     for (const port of forwarding.ports.values()) {
-      if (!isJudged(port)) continue
-      const serving = servingOf(port)
       for (const frontend of port.frontends) {
-        const owner = { port, frontend, serving }
+        const owner = new Owner(port, frontend)
         if (frontend.lastPort === undefined)
           this.#exact.set(slot(port.protocol, frontend.ip, frontend.port), owner)
         else this.#ranges.push(owner)
@@ -153,11 +164,6 @@ class FrontendIndex {
       ? nodePort
       : undefined
   }
-}
-
-/** TCP is left alone unless the Service says otherwise; most ports need not be looked at. */
-function isJudged(port: PortForwarding): boolean {
-  return port.protocol !== 'TCP' || port.onEndpointRemoval.action !== 'default'
 }
 
 function servingOf(port: PortForwarding): ReadonlySet<string> {

@@ -141,8 +141,8 @@ async function connectionsOf(
   try {
     const flows: Flow[] = []
     for (const { ip, port: first, lastPort } of frontends) {
-      const aim = { ip, port: lastPort === undefined ? first : undefined }
-      const found = await table.list(family, protocol, signal, aim)
+      const query = { family, protocol, ip, port: lastPort === undefined ? first : undefined }
+      const found = await table.list(query, signal)
       flows.push(...found.filter((flow) => isAimedAt(flow, { ip, port: first, lastPort }, isLocal)))
     }
     return counted(flows)

@@ -7,10 +7,15 @@ import type { Port, Protocol } from '../net/protocol.ts'
 import type { Exec, ExecRequest, ExecResult } from './exec.ts'
 import { KernelError } from './kernel-error.ts'
 
-/** Where a client sent something; what is not given may be anything. */
-export interface FlowAim {
+/** Which flows are asked for; what is not given may be anything. */
+export interface FlowQuery {
+  readonly family: Family
+  readonly protocol: Protocol
+  /** Where the client sent it. */
   readonly ip?: Ip | undefined
   readonly port?: Port | undefined
+  /** Of TCP: only clients that wait for their first answer. */
+  readonly unanswered?: boolean
 }
 
 export class Conntrack {
@@ -20,10 +25,9 @@ export class Conntrack {
     this.#exec = exec
   }
 
-  /** All flows of one family and protocol, or only those that were sent to `to`. Throws `KernelError`. */
-  async list(family: Family, protocol: Protocol, signal: AbortSignal, to: FlowAim = {}): Promise<Flow[]> {
-    const selector = ['-f', family.toLowerCase(), '-p', protocol.toLowerCase(), ...aimed(to)]
-    const request = { file: 'conntrack', args: ['-L', ...selector, '-o', 'extended'], signal }
+  /** Throws `KernelError`. */
+  async list(query: FlowQuery, signal: AbortSignal): Promise<Flow[]> {
+    const request = { file: 'conntrack', args: ['-L', ...selector(query), '-o', 'extended'], signal }
     const result = await this.#exec.run(request)
     if (result.exitCode !== 0 && !saysNothingThere(result)) throw refusal(request, result, 'list')
     return parseFlows(result.stdout)
@@ -39,8 +43,10 @@ export class Conntrack {
   }
 }
 
-function aimed({ ip, port }: FlowAim): string[] {
+function selector({ family, protocol, ip, port, unanswered = false }: FlowQuery): string[] {
   return [
+    ...['-f', family.toLowerCase(), '-p', protocol.toLowerCase()],
+    ...(unanswered ? ['--state', 'SYN_SENT'] : []),
     ...(ip === undefined ? [] : ['--orig-dst', ip]),
     ...(port === undefined ? [] : ['--orig-port-dst', String(port)]),
   ]

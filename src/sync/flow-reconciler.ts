@@ -2,11 +2,12 @@
  * Keeps connection tracking true to the decision: after every change that can matter, the flows of a family are listed,
  * judged, and those that contradict the decision are forgotten. Level-triggered, so it is the same after a restart, and
  * never a full flush. Of the decision only the ports that flows are judged for are kept, so that one change costs as
- * much as itself, however many other ports there are.
+ * much as itself, however many other ports there are. TCP ports are among them only while clients may wait in vain.
  */
 import { FlowJudge, type StaleFlow } from '../backends/stale-flows.ts'
-import { ShardedMap } from '../collections/sharded-map.ts'
-import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
+import { type MapChange, ShardedMap } from '../collections/sharded-map.ts'
+import type { Forwarding, Frontend, PortForwarding } from '../forwarding/forwarding.ts'
+import type { ServicePortKey } from '../model/service-port.ts'
 import type { Flow } from '../netfilter/conntrack/flow.ts'
 import type { Family } from '../net/ip.ts'
 import type { Protocol } from '../net/protocol.ts'
@@ -19,7 +20,11 @@ const SECOND_LOOK_MS = 500
 
 /** The connection tracking table, as far as this is about it. */
 export interface FlowTable {
-  list(family: Family, protocol: Protocol, signal: AbortSignal): Promise<Flow[]>
+  /** `unanswered`: of TCP, only clients that wait for their first answer. */
+  list(
+    query: { readonly family: Family; readonly protocol: Protocol; readonly unanswered?: boolean },
+    signal: AbortSignal,
+  ): Promise<Flow[]>
   delete(flows: readonly Flow[], signal: AbortSignal): Promise<void>
 }
 
@@ -32,6 +37,8 @@ export interface FlowReconcilerOptions {
   readonly onFailure: (error: unknown, retryInMs: number) => void
 }
 
+type PortChange = MapChange<ServicePortKey, PortForwarding>
+
 export class FlowReconciler {
   readonly #options: FlowReconcilerOptions
   readonly #loop: SyncLoop
@@ -41,7 +48,11 @@ export class FlowReconciler {
   #allPorts: Forwarding['ports'] = ShardedMap.empty()
   #forwarding: Forwarding | undefined
   #former: Forwarding | undefined
+  /** TCP ports whose clients may have been sent to nobody; until it has been looked for them. */
+  readonly #newlyAnswered = new Map<ServicePortKey, PortForwarding>()
   #looksLeft = 0
+  /** How many decisions there were: tells whether there was a new one while the kernel was asked. */
+  #decisions = 0
 
   constructor(options: FlowReconcilerOptions) {
     this.#options = options
@@ -58,10 +69,14 @@ export class FlowReconciler {
   /** The kernel now follows this decision. */
   consider(forwarding: Forwarding): void {
     const before = this.#forwarding
-    this.#forwarding = { ...forwarding, ports: this.#judgedPorts(forwarding) }
-    if (before?.ports === this.#forwarding.ports) return
+    const changes = [...this.#allPorts.changesTo(forwarding.ports)]
+    this.#allPorts = forwarding.ports
+    this.#forwarding = { ...forwarding, ports: this.#judgedPorts(changes) }
+    const someWait = this.#noteNewlyAnswered(changes)
+    if (before?.ports === this.#forwarding.ports && !someWait) return
     this.#former = before
     this.#looksLeft = 2
+    this.#decisions++
     this.#loop.request()
   }
 
@@ -69,20 +84,31 @@ export class FlowReconciler {
     await this.#loop.start(signal)
   }
 
-  /** Those that can have stale flows; the same map as last time when none of them changed. */
-  #judgedPorts({ ports }: Forwarding): Forwarding['ports'] {
-    const changes = [...this.#allPorts.changesTo(ports)]
-    this.#allPorts = ports
+  /** Those that can have stale flows at any time; the same map as last time when none of them changed. */
+  #judgedPorts(changes: readonly PortChange[]): Forwarding['ports'] {
     const judged = this.#forwarding?.ports ?? ShardedMap.empty()
     return judged.with(
       changes.map(({ key, to }) => [key, to !== undefined && mayHaveStaleFlows(to) ? to : undefined]),
     )
   }
 
+  /** Whether there is one among these changes. */
+  #noteNewlyAnswered(changes: readonly PortChange[]): boolean {
+    let someWait = false
+    for (const { key, from, to } of changes) {
+      const mayStrand = to !== undefined && mayStrandClients(from, to)
+      if (to === undefined) this.#newlyAnswered.delete(key)
+      else if (mayStrand || this.#newlyAnswered.has(key)) this.#newlyAnswered.set(key, to)
+      someWait ||= mayStrand
+    }
+    return someWait
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, onDeleted } = this.#options
     if (this.#forwarding === undefined) return
     const startedMs = clock.monotonic()
+    const decisions = this.#decisions
     const stale = await this.#staleFlows(this.#forwarding, signal)
     const due = stale.filter((flow) => this.#isDue(flow, clock.monotonic()))
     await this.#options.table.delete(
@@ -91,16 +117,21 @@ export class FlowReconciler {
     )
     for (const { flow } of due) this.#staleSinceMs.delete(keyOf(flow))
     if (due.length > 0) onDeleted(due, clock.monotonic() - startedMs)
-    this.#looksLeft--
+    if (decisions === this.#decisions) this.#looksLeft--
+    if (this.#looksLeft <= 0) this.#newlyAnswered.clear()
     if (this.#looksLeft > 0 || due.length < stale.length) void this.#lookLater(signal)
   }
 
   async #staleFlows(forwarding: Forwarding, signal: AbortSignal): Promise<readonly StaleFlow[]> {
     const { family, table } = this.#options
-    const judge = new FlowJudge(forwarding, this.#former)
+    const ports = forwarding.ports.with([...this.#newlyAnswered])
+    const judge = new FlowJudge({ ...forwarding, ports }, this.#former)
+    const protocols = protocolsOf(forwarding, this.#former)
     const stale: StaleFlow[] = []
-    for (const protocol of protocolsOf(forwarding, this.#former))
-      stale.push(...judge.staleFlows(await table.list(family, protocol, signal)))
+    for (const protocol of protocols)
+      stale.push(...judge.staleFlows(await table.list({ family, protocol }, signal)))
+    if (this.#newlyAnswered.size > 0 && !protocols.has('TCP'))
+      stale.push(...judge.staleFlows(await table.list({ family, protocol: 'TCP', unanswered: true }, signal)))
     return stale
   }
 
@@ -122,7 +153,23 @@ function keyOf(flow: Flow): string {
   return [protocol, source, sourcePort, destination, destinationPort, replySource, replySourcePort].join()
 }
 
-/** TCP flows end by themselves unless the Service asks for something else. */
+/**
+ * Clients may wait for an endpoint that has gone, or began before there was any. Who is sent to an endpoint that is
+ * only added is fine.
+ */
+function mayStrandClients(from: PortForwarding | undefined, to: PortForwarding): boolean {
+  if (to.protocol !== 'TCP') return false
+  if (from === undefined || from.servingEndpoints.length === 0) return to.servingEndpoints.length > 0
+  const serving = new Set(to.servingEndpoints)
+  const hasLost = from.servingEndpoints.some((endpoint) => !serving.has(endpoint))
+  return hasLost || to.frontends.some((frontend) => !from.frontends.some((other) => isSame(frontend, other)))
+}
+
+function isSame(one: Frontend, other: Frontend): boolean {
+  return one.ip === other.ip && one.port === other.port && one.lastPort === other.lastPort
+}
+
+/** TCP connections end by themselves unless the Service asks for something else. */
 function mayHaveStaleFlows(port: PortForwarding): boolean {
   return port.protocol !== 'TCP' || port.onEndpointRemoval.action !== 'default'
 }

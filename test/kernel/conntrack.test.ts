@@ -21,11 +21,11 @@ test('Conntrack lists and deletes exactly the named flows of a real kernel', asy
       await namespace.run('bash', ['-c', `echo hello > /dev/udp/127.0.0.1/${port}`]).catch(() => '')
     const conntrack = new Conntrack(namespace.exec)
     const portsNow = async (): Promise<number[]> => {
-      const flows = await conntrack.list('IPv4', 'UDP', signal)
+      const flows = await conntrack.list({ family: 'IPv4', protocol: 'UDP' }, signal)
       return flows.map(({ destinationPort }) => destinationPort).sort()
     }
     expect(await portsNow()).toEqual([5001, 5002, 5003])
-    const flows = await conntrack.list('IPv4', 'UDP', signal)
+    const flows = await conntrack.list({ family: 'IPv4', protocol: 'UDP' }, signal)
     const doomed = flows.filter(({ destinationPort }) => destinationPort !== 5002)
     await conntrack.delete(doomed, signal)
     expect(await portsNow()).toEqual([5002])

@@ -22,6 +22,8 @@ const PATIENCE_MS = 180_000
 const EXTERNAL_IP = '198.51.100.7'
 /** Stale flows must be gone within a second of the change; a slow machine may take a little longer. */
 const FLOW_PATIENCE_MS = 3000
+/** A client that waits sends its first packet again after one second, three, seven and fifteen. */
+const KNOCKING_MS = 20_000
 /** A second is the first retransmission of a lost SYN. */
 const LOST_PACKET_MS = 900
 
@@ -59,9 +61,11 @@ const USUAL_AMOUNT: ContinuityAmount = { changes: 80, restarts: 10 }
 export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT): void {
   describeKernel(`continuity in ${backend.title} mode`, backend.needs, () => {
     let bed: NodeBed
+    let conntrack: Conntrack
 
     beforeAll(async () => {
       bed = await NodeBed.create()
+      conntrack = new Conntrack(bed.exec)
       await bed.configure({
         nodeIps: ['192.168.0.2'],
         localPodIps: [POD, ...ENDPOINTS.filter(isLocal)],
@@ -164,7 +168,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
       const failures: unknown[] = []
       const flows = new FlowReconciler({
         family: 'IPv4',
-        table: new Conntrack(bed.exec),
+        table: conntrack,
         clock: systemClock,
         random: Math.random,
         onDeleted: () => undefined,
@@ -232,6 +236,58 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         expect(await askUntil(`${CLUSTER_IP}:53`, 20_002)).toBe(`${CLUSTER_IP}:53`)
         await follow([dns(ENDPOINTS[0]!)])
         expect(await askUntil(`${ENDPOINTS[0]}:8080`, 20_002)).toBe(`${ENDPOINTS[0]}:8080`)
+      })
+    })
+
+    /** A client of `destIp` that goes on knocking, as TCP does, while `follow` lets the proxy go on. */
+    async function knockWhile(destIp: string, work: () => Promise<void>): Promise<string> {
+      const place = { protocol: 'TCP' as const, sourceIp: POD, destIp, destPort: 80 }
+      const answer = bed.ask('world', 'try', { ...place, tries: 1, timeoutMs: KNOCKING_MS })
+      const begun = async (): Promise<boolean> => {
+        const flows = await conntrack.list({ family: 'IPv4', protocol: 'TCP' }, new AbortController().signal)
+        return flows.some(({ destination, unreplied }) => destination === destIp && unreplied)
+      }
+      while (!(await begun())) await systemClock.sleep(20)
+      await work()
+      const [got] = await answer
+      return got?.kind === 'answer' ? `${got.ip}:${got.port}` : (got?.kind ?? 'nothing')
+    }
+
+    describe('a TCP client that waits for an answer', () => {
+      // What goes there is never heard of again: a Service that is not programmed yet, a pod whose node died.
+      const silent = { clusterIp: '172.30.0.99', endpoint: '10.182.0.1' }
+      const web = (...ips: readonly string[]): PortBuilder => service('ns/silent', silent.clusterIp, ips)
+
+      const swallow = async (verb: 'add' | 'del'): Promise<void> => {
+        for (const ip of Object.values(silent)) {
+          const args = ['route', verb, 'blackhole', ip, 'table', 'local']
+          expect(await bed.ask('world', 'run', { file: 'ip', args, stdin: '' })).toMatchObject({
+            exitCode: 0,
+          })
+        }
+      }
+      beforeAll(async () => swallow('add'))
+      afterAll(async () => swallow('del'))
+
+      test('is served when the Service it asked for too early is there', async () => {
+        await withFlows(async (follow) => {
+          await follow([])
+          const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
+          expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
+        })
+      })
+
+      const name = 'is served by another endpoint when the one it was sent to is gone'
+      const movesOn =
+        backend.title === 'ipvs'
+          ? test.skip.bind(test, `${name}: IPVS keeps to its choice`)
+          : test.bind(test, name)
+      movesOn(async () => {
+        await withFlows(async (follow) => {
+          await follow([web(silent.endpoint)])
+          const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
+          expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
+        })
       })
     })
 

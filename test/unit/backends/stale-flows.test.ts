@@ -118,6 +118,18 @@ describe('FlowJudge.staleFlows()', () => {
     expect(shown(judge.staleFlows([flow('172.30.0.10:53', '10.0.0.2:1053', protocol)]))).toEqual(want)
   })
 
+  test.each<[string, string, string[]]>([
+    ['an endpoint that serves', '10.0.0.1:1053', []],
+    ['an endpoint that is gone', '10.0.0.2:1053', ['172.30.0.10 delete 0 endpoint-gone']],
+    ['nobody, because there was no rule', '172.30.0.10:53', ['172.30.0.10 delete 0 never-translated']],
+  ])('FlowJudge.staleFlows() lets a TCP client that waits for %s try again', (_what, from, want) => {
+    const waiting = { ...flow('172.30.0.10:53', from, 'TCP'), unreplied: true }
+    for (const wish of [{ action: 'default' }, { action: 'drain', seconds: 30 }] as const) {
+      const judge = new FlowJudge(aForwarding([dns('TCP', wish)], NODE))
+      expect(shown(judge.staleFlows([waiting]))).toEqual(want)
+    }
+  })
+
   test('FlowJudge.staleFlows() never resets untranslated TCP: a listener of the node has it', () => {
     const judge = new FlowJudge(aForwarding([dns('TCP', { action: 'reset' })], NODE))
     expect(judge.staleFlows([flow('192.168.0.1:30053', '192.168.0.1:30053', 'TCP')])).toEqual([])

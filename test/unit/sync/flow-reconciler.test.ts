@@ -1,6 +1,5 @@
 import type { Forwarding } from '../../../src/forwarding/forwarding.ts'
 import type { Flow } from '../../../src/netfilter/conntrack/flow.ts'
-import type { Protocol } from '../../../src/net/protocol.ts'
 import { FlowReconciler } from '../../../src/sync/flow-reconciler.ts'
 import { aForwarding, anIp, aPort, withPorts } from '../../support/forwarding-builder.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -19,14 +18,14 @@ function aFlow(endpoint: string, source = '10.0.0.9'): Flow {
 function setUp(flows: readonly Flow[] = []) {
   const clock = new ManualClock()
   const stop = new AbortController()
-  const seen = { lists: [] as Protocol[], deleted: [] as Flow[] }
+  const seen = { lists: [] as string[], deleted: [] as Flow[] }
   const reconciler = new FlowReconciler({
     family: 'IPv4',
     clock,
     random: () => 1,
     table: {
-      list: (_family, protocol) => {
-        seen.lists.push(protocol)
+      list: ({ protocol, unanswered = false }) => {
+        seen.lists.push(unanswered ? `${protocol} unanswered` : protocol)
         return Promise.resolve(flows.filter((flow) => !seen.deleted.includes(flow)))
       },
       delete: (some) => {
@@ -75,26 +74,60 @@ test('FlowReconciler forgets UDP flows of a Service that is gone', async () => {
 
 test('FlowReconciler asks the kernel twice after a change that concerns flows, and not at all after others', async () => {
   const { consider, seen, end } = setUp()
-  const before = aForwarding([dns.endpoints('10.0.0.1:53'), web.endpoints('10.0.0.3:80')])
+  const before = aForwarding([dns.endpoints('10.0.0.1:53')])
   await consider(before)
   expect(seen.lists).toEqual(['UDP', 'UDP'])
-  const after = web.endpoints('10.0.0.4:80').build()
-  await consider(withPorts(before, [[after.key, after]]))
+  const later = { ...before, node: { ...before.node, name: 'other' } }
+  await consider(later)
   expect(seen.lists).toHaveLength(2)
   await end()
 })
 
-test('FlowReconciler follows a port that begins and ends to concern flows', async () => {
+test.each([
+  ['is new', [], ['10.0.0.3:80'], 2],
+  ['gets its first endpoint', [web.endpoints()], ['10.0.0.3:80'], 2],
+  ['loses an endpoint', [web.endpoints('10.0.0.3:80', '10.0.0.4:80')], ['10.0.0.3:80'], 2],
+  ['gets one more endpoint', [web.endpoints('10.0.0.3:80')], ['10.0.0.3:80', '10.0.0.4:80'], 0],
+])(
+  'FlowReconciler looks for clients that wait in vain when a TCP Service %s',
+  async (_what, ports, endpoints, looks) => {
+    const { consider, seen, end } = setUp()
+    const before = aForwarding(ports)
+    await consider(before)
+    seen.lists.length = 0
+    const after = web.endpoints(...endpoints).build()
+    await consider(withPorts(before, [[after.key, after]]))
+    expect(seen.lists).toEqual(Array.from({ length: looks }, () => 'TCP unanswered'))
+    await end()
+  },
+)
+
+test('FlowReconciler lets a client try again whose first packet met no rule', async () => {
+  const waiting: Flow = {
+    ...aFlow('172.30.0.1'),
+    ...{ protocol: 'TCP', destination: anIp('172.30.0.1'), destinationPort: 80, replySourcePort: 80 },
+    unreplied: true,
+  }
+  const { consider, seen, end } = setUp([waiting])
+  await consider(aForwarding([web.endpoints('10.0.0.3:80')]))
+  expect(seen.deleted).toEqual([waiting])
+  await end()
+})
+
+test('FlowReconciler follows a port that begins and ends to concern all flows', async () => {
   const { consider, seen, end } = setUp()
   const plain = web.endpoints('10.0.0.3:80').build()
   const resetting = { ...plain, onEndpointRemoval: { action: 'reset' as const } }
   const before = aForwarding([plain])
   await consider(before)
-  expect(seen.lists).toEqual([])
+  seen.lists.length = 0
   await consider(withPorts(before, [[plain.key, resetting]]))
   expect(seen.lists).toEqual(['TCP', 'TCP'])
   await consider(before)
   expect(seen.lists).toEqual(['TCP', 'TCP', 'TCP', 'TCP'])
+  seen.lists.length = 0
+  await consider(withPorts(before, [[plain.key, undefined]]))
+  expect(seen.lists).toEqual([])
   await end()
 })
 
