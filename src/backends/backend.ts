@@ -2,7 +2,7 @@
  * What every proxy mode must offer. `plan` and `script` are pure, so everything up to the text on a tool's standard
  * input can be printed and compared; the other methods are the only ones that touch the kernel.
  */
-import type { Forwarding } from '../forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../model/service-port.ts'
 import type { Changes, KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import type { Cidr } from '../net/cidr.ts'
@@ -57,6 +57,11 @@ export interface Backend<O extends KernelObject> {
   apply(script: KernelScript, signal: AbortSignal): Promise<void>
   /** The service port whose objects the failed step's error points at, if the tool said so. */
   blame(error: unknown, forwarding: Forwarding): ServicePortKey | undefined
+  /**
+   * What the Service gets instead of what it asked for, because the mode or this kernel cannot do it: a clause for
+   * people; `undefined`: it gets what it asked for. Asked when the port is in the kernel; pure and cheap.
+   */
+  substitution(port: PortForwarding): string | undefined
   /** Cheap enough to be called several times a second; `undefined`: all is as we left it. */
   probe(signal: AbortSignal): Promise<Drift | undefined>
   /**

@@ -1,6 +1,7 @@
 /** What becomes an event that `kubectl describe` shows: about a Service that gets less than it asked for, or the Node. */
-import type { EventRecorder, EventSubject, Occurrence } from '../events/event-recorder.ts'
+import type { EventReason, EventRecorder, EventSubject, Occurrence } from '../events/event-recorder.ts'
 import type { Conflict } from '../forwarding/conflict.ts'
+import type { PortForwarding } from '../forwarding/forwarding.ts'
 import type { ServiceKey } from '../model/service-port.ts'
 import type { ProxyObserver } from './proxy-observer.ts'
 
@@ -9,14 +10,21 @@ export interface EventsObserverOptions {
   readonly nodeName: string
   /** Frontends that are left out, of all families. */
   readonly conflicts: () => readonly Conflict[]
+  /** The UID of the Service that a port is of: `kubectl describe` shows only events that carry it. */
+  readonly uidOf: (port: PortForwarding) => string | undefined
   readonly signal: AbortSignal
 }
 
 export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
-  const { recorder, nodeName, conflicts, signal } = options
+  const { recorder, nodeName, conflicts, uidOf, signal } = options
   const told = new Set<string>()
   const node: EventSubject = { kind: 'Node', name: nodeName }
   const say = (occurrence: Occurrence): void => recorder.record(occurrence, signal)
+  const warnService = (port: PortForwarding, reason: EventReason, note: string): void => {
+    const uid = uidOf(port)
+    const about = { ...subjectOf(port.service), ...(uid === undefined || uid === '' ? {} : { uid }) }
+    say({ type: 'Warning', reason, action: 'Program', note, about })
+  }
   return {
     onSynced: ({ repaired }) => {
       for (const occurrence of newConflicts(conflicts(), told)) say(occurrence)
@@ -29,15 +37,10 @@ export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
       say({ type: 'Warning', reason: 'ForeignProxy', action: 'StartKubeProxy', note, about: node })
     },
     onRefusal: (port, error) => {
-      if (error === undefined) return
-      say({
-        type: 'Warning',
-        reason: 'RefusedByKernel',
-        action: 'Program',
-        note: error.message,
-        about: subjectOf(port.service),
-      })
+      if (error !== undefined) warnService(port, 'RefusedByKernel', error.message)
     },
+    // The text names no IP family, so that two families that say the same are one event.
+    onSubstitution: (port, instead) => warnService(port, 'NotAvailableInMode', `${port.key}: ${instead}`),
   }
 }
 

@@ -19,6 +19,7 @@ import { HealthChecks } from './health-checks.ts'
 import { localDetector } from './local-detector.ts'
 import { Predecessors, predecessorsOf } from './predecessors.ts'
 import type { ProxyObserver } from './proxy-observer.ts'
+import { Substitutions } from './substitutions.ts'
 
 /** Kinds of objects that can only be changed by replacing all that is in them. */
 const WHOLES: ReadonlySet<string> = new Set(['table', 'container', 'set'])
@@ -45,6 +46,7 @@ export class FamilyProxy {
   readonly #flows: FlowReconciler
   readonly #health: ServiceHealth
   readonly #predecessors: Predecessors
+  readonly #substitutions: Substitutions
   readonly #healthChecks = new HealthChecks()
 
   private constructor(options: FamilyProxyOptions, parts: FamilyParts) {
@@ -55,6 +57,7 @@ export class FamilyProxy {
     this.#flows = parts.flows
     this.#health = parts.health
     this.#predecessors = parts.predecessors
+    this.#substitutions = new Substitutions(this.pipeline.backend, options.observer.onSubstitution)
   }
 
   /** Throws `KernelError` when the host lacks what the mode needs in this family. Writes nothing. */
@@ -145,6 +148,7 @@ export class FamilyProxy {
   #synced(report: SyncReport): void {
     this.#options.observer.onSynced(report)
     this.#predecessors.synced()
+    this.#substitutions.synced(report.forwarding)
     this.#flows.consider(report.forwarding)
     const snapshot = this.#options.snapshot()
     if (snapshot === undefined) return

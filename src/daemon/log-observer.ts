@@ -31,6 +31,8 @@ export function logObserver(log: Logger): ProxyObserver {
           'The kernel refuses a service port; all others are programmed',
         )
     },
+    onSubstitution: ({ service, key, family }, instead) =>
+      log.warn({ service, port: key, family, instead }, 'A Service gets something else than it asked for'),
     onFlowsDeleted: (family, flows, tookMs) =>
       log.info({ family, count: flows.length, durationMs: Math.round(tookMs) }, 'Deleted stale connections'),
     onFlowsFailed: (family, error) => log.warn({ family, err: error }, 'Cannot look after stale connections'),

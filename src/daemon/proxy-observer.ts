@@ -17,6 +17,8 @@ export interface ProxyObserver {
   onDrift?(family: Family, drift: Drift): void
   /** `error` undefined: the port is accepted again, or gone. */
   onRefusal?(port: PortForwarding, error: KernelError | undefined): void
+  /** The mode or the kernel cannot do what the Service asked for; `instead` is a clause that says what it gets. */
+  onSubstitution?(port: PortForwarding, instead: string): void
   onFlowsDeleted?(family: Family, flows: readonly StaleFlow[], tookMs: number): void
   onFlowsFailed?(family: Family, error: unknown): void
   /** A kube-proxy runs beside us. */
@@ -33,6 +35,8 @@ export function tellAll(observers: readonly ProxyObserver[]): Required<ProxyObse
       observers.forEach((observer) => observer.onSyncFailed?.(family, error, retryInMs)),
     onDrift: (family, drift) => observers.forEach((observer) => observer.onDrift?.(family, drift)),
     onRefusal: (port, error) => observers.forEach((observer) => observer.onRefusal?.(port, error)),
+    onSubstitution: (port, instead) =>
+      observers.forEach((observer) => observer.onSubstitution?.(port, instead)),
     onFlowsDeleted: (family, flows, tookMs) =>
       observers.forEach((observer) => observer.onFlowsDeleted?.(family, flows, tookMs)),
     onFlowsFailed: (family, error) =>

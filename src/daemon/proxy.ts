@@ -10,6 +10,7 @@ import { ProxyHealth } from '../health/proxy-health.ts'
 import type { BackendName } from '../backends/backend.ts'
 import { EventRecorder } from '../events/event-recorder.ts'
 import type { Conflict } from '../forwarding/conflict.ts'
+import type { PortForwarding } from '../forwarding/forwarding.ts'
 import type { Exec } from '../kernel/exec.ts'
 import { ProxyMetrics } from '../metrics/proxy-metrics.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
@@ -252,7 +253,9 @@ export class Proxy {
     const about = { kind: 'Node', name: this.nodeName } as const
     recorder.record({ type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '', about }, signal)
     const conflicts = (): readonly Conflict[] => this.families.flatMap(({ decider }) => decider.conflicts())
-    return eventsObserver({ recorder, nodeName: this.nodeName, conflicts, signal })
+    const uidOf = ({ family, key }: PortForwarding): string | undefined =>
+      this.store.snapshot().families[family].servicePorts.get(key)?.uid
+    return eventsObserver({ recorder, nodeName: this.nodeName, conflicts, uidOf, signal })
   }
 
   #healthObserver(): ProxyObserver {

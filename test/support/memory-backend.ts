@@ -3,7 +3,7 @@
  * Every service port is one object; a script is one step whose standard input lists the changes as JSON.
  */
 import type { Backend, Drift, KernelScript } from '../../src/backends/backend.ts'
-import type { Forwarding } from '../../src/forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../src/forwarding/forwarding.ts'
 import { KernelError } from '../../src/kernel/kernel-error.ts'
 import type { ServicePortKey } from '../../src/model/service-port.ts'
 import {
@@ -85,6 +85,10 @@ export class MemoryBackend implements Backend<KernelObject> {
       for (const key of step.unset) this.kernel.delete(key)
     }
     return Promise.resolve()
+  }
+
+  substitution({ algorithm }: PortForwarding): string | undefined {
+    return algorithm === undefined ? undefined : `no ${algorithm} here`
   }
 
   blame(error: unknown): ServicePortKey | undefined {

@@ -1,5 +1,5 @@
 /** The iptables mode: composes plan, script and the programs that carry it out. */
-import type { Forwarding } from '../../forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { Exec } from '../../kernel/exec.ts'
 import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
@@ -10,6 +10,7 @@ import { type Changes, type KernelState, observedState } from '../../netfilter/k
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, CleanupOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import { withoutConnectionCounts } from '../balancing-at-random.ts'
 import { blamedPort } from './blame.ts'
 import { MARTIAN_FIREWALL, SERVICES } from './names.ts'
 import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from './objects.ts'
@@ -122,6 +123,10 @@ export class IptablesBackend implements Backend<BackendObject> {
 
   async probe(signal: AbortSignal): Promise<Drift | undefined> {
     return this.#probe.check(this.#servicesText, signal)
+  }
+
+  substitution(port: PortForwarding): string | undefined {
+    return withoutConnectionCounts(port, this.name)
   }
 
   async cleanup(signal: AbortSignal, { keep }: CleanupOptions = {}): Promise<readonly string[]> {

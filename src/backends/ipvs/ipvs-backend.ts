@@ -6,7 +6,7 @@
  * found out when they are first used: the script is carried out with the default one instead, and the next plan knows.
  */
 import { release } from 'node:os'
-import type { Forwarding } from '../../forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { Exec, ExecRequest } from '../../kernel/exec.ts'
 import { IpLink } from '../../kernel/ip-link.ts'
 import { Ipset } from '../../kernel/ipset.ts'
@@ -30,6 +30,7 @@ import { DEFAULT_IPVS_SETTINGS, type IpvsSettings, defaultScheduler, wantedSysct
 import { DEVICE, KEEPER } from './names.ts'
 import { observedRules, observedSets, ownServers, ownership, recordedElements } from './observe.ts'
 import type { IpvsObject } from './plan-port.ts'
+import { chooseScheduler } from './plan-scheduler.ts'
 import { IpvsPlanner } from './plan.ts'
 import { DriftProbe } from './drift-probe.ts'
 import { ExcludedServers } from './excluded-servers.ts'
@@ -86,7 +87,6 @@ export class IpvsBackend implements Backend<IpvsObject> {
   readonly #probe: DriftProbe
   /** How long the servers that the last script takes out may drain. */
   #drainSeconds = new Map<string, number | undefined>()
-  readonly #toldProblems = new Map<ServicePortKey, string>()
 
   constructor(wiring: Wiring) {
     const { exec, iptables, log, options } = wiring
@@ -186,7 +186,10 @@ export class IpvsBackend implements Backend<IpvsObject> {
     this.#probe.forget()
     for (const step of script) await this.#applyStep(step, signal)
     this.#probe.watch(script, this.#planner.addressCount)
-    this.#tellProblems()
+  }
+
+  substitution(port: PortForwarding): string | undefined {
+    return chooseScheduler(port, this.#schedulers.context).problem
   }
 
   blame(error: unknown, _forwarding: Forwarding): ServicePortKey | undefined {
@@ -291,17 +294,6 @@ export class IpvsBackend implements Backend<IpvsObject> {
     const script = await this.#schedulers.withAvailable(stdin, signal)
     await this.#control.restore(script, signal)
     this.#drains.follow(script, this.#clock.now(), (key) => this.#drainSeconds.get(key))
-  }
-
-  /** Each wish that cannot be followed is told once. */
-  #tellProblems(): void {
-    const problems = this.#planner.schedulerProblems
-    for (const key of this.#toldProblems.keys()) if (!problems.has(key)) this.#toldProblems.delete(key)
-    for (const [key, { port, problem }] of problems) {
-      if (this.#toldProblems.get(key) === problem) continue
-      this.#toldProblems.set(key, problem)
-      this.#log.warn({ service: port.service, port: key, reason: problem }, 'IPVS scheduler not available')
-    }
   }
 
   async #savedRules(signal: AbortSignal): Promise<string> {

@@ -71,8 +71,6 @@ export interface PortPlan {
   /** Objects that several service ports may need: addresses, hairpins, health checks. */
   readonly shared: readonly IpvsObject[]
   readonly ranges: readonly RangePlan[]
-  /** Why the wished scheduler is not used. */
-  readonly schedulerProblem: string | undefined
 }
 
 /** Objects under construction; keys make repeated ones one. */
@@ -155,7 +153,6 @@ export function planPort(port: PortForwarding, context: PortContext): PortPlan {
     fragment: fragmentOf(draft.own.values()),
     shared: [...draft.shared.values()],
     ranges: draft.ranges,
-    schedulerProblem: choice.problem,
   }
 }
 

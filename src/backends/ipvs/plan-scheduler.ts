@@ -40,7 +40,7 @@ export function chooseScheduler(
   context: SchedulerContext,
 ): SchedulerChoice {
   const wish = port.ipvsScheduler ?? schedulerOfAlgorithm(port.algorithm)
-  const problem = wish === undefined ? undefined : problemOf(wish, context)
+  const problem = wish === undefined ? noRandomChoice(port, context) : problemOf(wish, context)
   const chosen = wish === undefined || problem !== undefined ? context.defaultScheduler : wish
   const pools = [port.pools.cluster, port.pools.local]
   const weighted = pools.every(hasEqualWeights) ? undefined : WEIGHTED[chosen]
@@ -67,7 +67,14 @@ export function serverWeights(targets: readonly Target[]): readonly number[] {
   return hasEqualWeights(targets) ? targets.map(() => 1) : targets.map((target) => target.weight)
 }
 
-/** IPVS has no random choice; round robin from a start of its own on every node comes closest. */
+/** Round robin from a start of its own on every node comes closest to a random choice. */
+function noRandomChoice(
+  { algorithm }: Pick<PortForwarding, 'algorithm'>,
+  { defaultScheduler }: SchedulerContext,
+): string | undefined {
+  return algorithm === 'random' ? `IPVS has no random choice; "${defaultScheduler}" is used` : undefined
+}
+
 function schedulerOfAlgorithm(algorithm: PortForwarding['algorithm']): string | undefined {
   if (algorithm === 'source-hash') return 'sh'
   return algorithm === 'least-connection' ? 'lc' : undefined

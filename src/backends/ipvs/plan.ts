@@ -22,12 +22,6 @@ export interface IpvsPlannerOptions {
   readonly nodeName: string
 }
 
-/** A wish for a scheduler that is not followed. */
-export interface SchedulerProblem {
-  readonly port: PortForwarding
-  readonly problem: string
-}
-
 type Change = readonly [string, Fragment<IpvsObject> | undefined]
 
 export class IpvsPlanner {
@@ -36,7 +30,6 @@ export class IpvsPlanner {
   readonly #shared = new Map<string, { object: IpvsObject; users: number }>()
   readonly #ranges = new Map<ServicePortKey, readonly RangePlan[]>()
   readonly #marks = new Marks()
-  readonly #problems = new Map<ServicePortKey, SchedulerProblem>()
   #context: PortContext | undefined
   #contextKey = ''
   #addressCount = 0
@@ -46,11 +39,6 @@ export class IpvsPlanner {
 
   constructor(options: IpvsPlannerOptions) {
     this.#options = options
-  }
-
-  /** Wishes that could not be followed, of the ports planned last. */
-  get schedulerProblems(): ReadonlyMap<ServicePortKey, SchedulerProblem> {
-    return this.#problems
   }
 
   /** How many addresses the last plan makes local. */
@@ -138,18 +126,13 @@ export class IpvsPlanner {
     this.#shared.clear()
     this.#addressCount = 0
     this.#ranges.clear()
-    this.#problems.clear()
     this.#ports = ShardedMap.empty()
     this.#state = emptyState()
   }
 
   #planOne(port: PortForwarding): PortPlan {
     if (this.#context === undefined) throw new Error('A port was planned before the node')
-    const plan = planPort(port, this.#context)
-    const { schedulerProblem: problem } = plan
-    if (problem === undefined) this.#problems.delete(port.key)
-    else this.#problems.set(port.key, { port, problem })
-    return plan
+    return planPort(port, this.#context)
   }
 
   #replace(
@@ -162,7 +145,6 @@ export class IpvsPlanner {
     if (after === undefined) {
       this.#plans.delete(key)
       this.#ranges.delete(key)
-      this.#problems.delete(key)
       this.#marks.release(`${key}|`)
       return
     }

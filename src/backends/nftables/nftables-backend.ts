@@ -1,5 +1,5 @@
 /** The nftables mode: composes plan, script and the program that carries it out. */
-import type { Forwarding } from '../../forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import { classifyFailure } from '../../kernel/classify-failure.ts'
 import type { Exec } from '../../kernel/exec.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
@@ -10,6 +10,7 @@ import type { TableName } from '../../netfilter/nftables/render-script.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
+import { withoutConnectionCounts } from '../balancing-at-random.ts'
 import { blamedPort } from './blame.ts'
 import { NODE_PORT_IPS, tableName } from './names.ts'
 import { observedObjects } from './observe.ts'
@@ -142,6 +143,10 @@ export class NftablesBackend implements Backend<BackendObject> {
     return listed === undefined
       ? { what: `table ${this.#table.family} ${this.#table.name} is missing` }
       : undefined
+  }
+
+  substitution(port: PortForwarding): string | undefined {
+    return withoutConnectionCounts(port, this.name)
   }
 
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {

@@ -31,6 +31,9 @@ describe('chooseScheduler()', () => {
     expect(problem('mh')).toBe('this kernel has no module ip_vs_mh; "rr" is used')
     expect(problem('best')).toContain('"best" is no IPVS scheduler (one of rr, wrr,')
     expect(problem('lc')).toBeUndefined()
+    expect(chooseScheduler({ ...equal, algorithm: 'random' }, context).problem).toBe(
+      'IPVS has no random choice; "rr" is used',
+    )
   })
 
   test.each([
