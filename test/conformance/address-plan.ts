@@ -26,6 +26,12 @@ export interface AddressPlan {
   readonly everybody: string
   readonly serviceCidr: string
   readonly podCidr: string
+  /** Holds the pods of this node alone. */
+  readonly ownPodCidr: string
+  /** A pod of another node that is nobody's endpoint. */
+  readonly remotePod: string
+  /** Outside of `serviceCidr`. */
+  readonly strayClusterIp: string
   readonly localhost: string
   /** The n-th endpoint address; they do not depend on where it runs. */
   readonly endpoint: (n: number) => string
@@ -52,6 +58,9 @@ const IPV4: AddressPlan = {
   everybody: '0.0.0.0/0',
   serviceCidr: '172.30.0.0/16',
   podCidr: '10.0.0.0/8',
+  ownPodCidr: '10.0.0.0/24',
+  remotePod: '10.9.0.7',
+  strayClusterIp: '172.29.0.1',
   localhost: '127.0.0.1',
   endpoint: (n) => `10.180.0.${n}`,
   at: (ip, port) => `${ip}:${port}`,
@@ -76,6 +85,9 @@ const IPV6: AddressPlan = {
   everybody: '::/0',
   serviceCidr: 'fd00:172:30::/112',
   podCidr: 'fd00:10::/32',
+  ownPodCidr: 'fd00:10::/64',
+  remotePod: 'fd00:10:9::7',
+  strayClusterIp: 'fd00:29::1',
   localhost: '::1',
   endpoint: (n) => `fd00:10:180::${n}`,
   at: (ip, port) => `[${ip}]:${port}`,
