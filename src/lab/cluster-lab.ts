@@ -49,7 +49,7 @@ export class ClusterLab {
   readonly #options: ClusterLabOptions
   /** What `down` takes away, in the order in which it was made. */
   readonly #made: AsyncDisposableStack
-  readonly #proxies = new Map<number, ChildProcess>()
+  readonly #proxies = new Set<ChildProcess>()
 
   private constructor(options: ClusterLabOptions, parts: LabParts) {
     this.#options = options
@@ -116,7 +116,8 @@ export class ClusterLab {
       env,
     })
     closeSync(log)
-    this.#proxies.set(node.number, child)
+    this.#proxies.add(child)
+    child.once('exit', () => this.#proxies.delete(child))
     return child
   }
 
@@ -132,8 +133,7 @@ export class ClusterLab {
   /** Ends everything; safe to call twice. */
   async down(): Promise<void> {
     await this.kubelet.stop()
-    const ended = [...this.#proxies.values()].map(async (child) => {
-      if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = [...this.#proxies].map(async (child) => {
       child.kill('SIGKILL')
       await once(child, 'exit')
     })

@@ -1,5 +1,6 @@
 /** The built program on a real kernel, watching a real API server over TLS. */
 import { readFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
 import { jest } from '@jest/globals'
 import { DEPLOYMENTS, SERVICES } from '../../src/lab/api-server/resources.ts'
 import { specOf } from '../../src/lab/api-server/api-object.ts'
@@ -13,10 +14,11 @@ const KILLS = 100
 
 describe('fairlead --mode iptables', () => {
   let test: TestLab
+  let proxy: ChildProcess
 
   beforeAll(async () => {
     test = await TestLab.up({ nodes: 1, pods: 3 })
-    test.lab.startProxies()
+    proxy = test.lab.startProxy(test.node)
     await test.untilAnswered(test.clusterIp())
   }, 60_000)
 
@@ -41,10 +43,10 @@ describe('fairlead --mode iptables', () => {
     const settings = { paceMs: 20, timeoutMs: 15_000, atMostSeconds: 300 }
     const clients = new Clients([target], settings, (kind, report) => tally.add(kind, report))
     for (let round = 0; round < KILLS; round++) {
-      const child = test.lab.startProxy(test.node)
       // From before it reads its first byte to well after its first write.
       await new Promise((next) => setTimeout(next, (round * 37) % 900))
-      await kill(child, 'SIGKILL')
+      await kill(proxy, 'SIGKILL')
+      proxy = test.lab.startProxy(test.node)
     }
     await clients.stop()
     const { total } = tally.totals().node
@@ -85,7 +87,8 @@ describe('fairlead --mode iptables', () => {
     const before = await saved()
     const log = (): string => readFileSync(test.lab.proxyLog(test.node), 'utf8')
     const seen = log().length
-    const second = test.lab.startProxy(test.node)
+    await kill(proxy, 'SIGKILL')
+    proxy = test.lab.startProxy(test.node)
     const lines = (): string[] =>
       log()
         .slice(seen)
@@ -93,7 +96,6 @@ describe('fairlead --mode iptables', () => {
         .filter((line) => line.includes('Brought the kernel in line'))
     await test.until('both families were read', () => lines().length === 2)
     for (const line of lines()) expect(line).toMatch(/created=0 {2}updated=0 {2}removed=0/)
-    await kill(second, 'SIGKILL')
     expect(await saved()).toBe(before)
   })
 
