@@ -19,5 +19,7 @@ if [ "$(id -u)" = 0 ] && unshare --net true 2>/dev/null; then
 else
   echo '· left out: the kernel tests, because network namespaces need root'
 fi
+# Much of the time is spent waiting for kernels and clients, so a file for every processor; but memory is limited.
+workers=$(nproc)
 exec node --disable-warning=ExperimentalWarning --experimental-vm-modules node_modules/jest/bin/jest.js \
-  --selectProjects "${projects[@]}" --config test/jest.config.js --forceExit "$@"
+  --selectProjects "${projects[@]}" --config test/jest.config.js --maxWorkers=$((workers < 4 ? workers : 4)) "$@"
