@@ -70,6 +70,11 @@ export interface Backend<O extends KernelObject> {
    */
   maintain?(signal: AbortSignal): Promise<boolean>
   /**
+   * Packets that the kernel has counted for each rule of these objects, in order, by object key; an object that it does
+   * not count for is not there. Reads the tables that the objects are in, once. Throws `KernelError`.
+   */
+  counters?(keys: ReadonlySet<string>, signal: AbortSignal): Promise<ReadonlyMap<string, readonly number[]>>
+  /**
    * Removes all that is ours (and a former kube-proxy's of this mode), in this family, and nothing else; resolves to
    * what was removed, a line each.
    */

@@ -37,6 +37,12 @@ export class Iptables {
     return (await this.#run({ file: save, args: ['-t', table] }, `Cannot read table ${table}`, signal)).stdout
   }
 
+  /** The same with a `[packets:bytes]` before every rule. */
+  async saveWithCounters(table: string, signal?: AbortSignal): Promise<string> {
+    const request = { file: this.programs.save, args: ['-c', '-t', table] }
+    return (await this.#run(request, `Cannot read the counters of table ${table}`, signal)).stdout
+  }
+
   /** Some chains of a table in the words of `iptables-save`; those that do not exist are left out. */
   async listChains(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
     const lists =

@@ -5,6 +5,7 @@ import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../
 import { KernelError } from '../../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import type { IptablesObject } from '../../netfilter/iptables/chain.ts'
+import { parseCounters } from '../../netfilter/iptables/parse-counters.ts'
 import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import { type Changes, type KernelState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
@@ -129,6 +130,10 @@ export class IptablesBackend implements Backend<BackendObject> {
     return withoutConnectionCounts(port, this.name)
   }
 
+  async counters(keys: ReadonlySet<string>, signal: AbortSignal) {
+    return countersOf(this.#iptables, keys, signal)
+  }
+
   async cleanup(signal: AbortSignal, { keep }: CleanupOptions = {}): Promise<readonly string[]> {
     const rules = keep === 'rules' ? [] : rulesIn(await this.#saved(signal))
     const sets = keep === 'sets' ? [] : await this.#observedSets(signal)
@@ -170,6 +175,19 @@ export class IptablesBackend implements Backend<BackendObject> {
       await this.#applyStep({ ...step, stdin: remaining(stdin, error.line) }, signal, attempts - 1)
     }
   }
+}
+
+/** Packets by rule of the chains among these object keys, `table/chain`. */
+async function countersOf(
+  iptables: Iptables,
+  keys: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const tables = (['nat', 'filter'] as const).filter((table) =>
+    [...keys].some((key) => key.startsWith(`${table}/`)),
+  )
+  const texts = await Promise.all(tables.map((table) => iptables.saveWithCounters(table, signal)))
+  return parseCounters(texts.join(''), keys)
 }
 
 /** All that is ours or a predecessor's, every copy of it. */

@@ -19,6 +19,7 @@ import { Sysctls } from '../../kernel/sysctl.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import { renderCommand } from '../../netfilter/ipvs/command.ts'
 import { dummyDevice } from '../../netfilter/ipvs/local-route.ts'
+import { parsePacketCounts } from '../../netfilter/ipvs/parse-list.ts'
 import { type IpvsServer, isDrained } from '../../netfilter/ipvs/virtual-server.ts'
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
@@ -221,6 +222,20 @@ export class IpvsBackend implements Backend<IpvsObject> {
     }
     this.#log.debug({ family: this.family, count: due.length }, 'Removed drained servers')
     return true
+  }
+
+  /** Of servers; the sets and the few rules beside them are the same for all Services. */
+  async counters(keys: ReadonlySet<string>, signal: AbortSignal) {
+    const found = new Map<string, readonly number[]>()
+    for (const key of keys) {
+      const selector = /^virtual (.+)$/.exec(key)?.[1]
+      if (selector === undefined) continue
+      const args = ['-L', '-n', '--stats', '--exact', ...selector.split(' ')]
+      const { stdout } = await this.#exec.run({ file: 'ipvsadm', args, signal })
+      for (const [counted, packets] of parsePacketCounts(stdout))
+        if (keys.has(counted)) found.set(counted, [packets])
+    }
+    return found
   }
 
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {

@@ -15,4 +15,6 @@ export interface Flow {
   readonly replySourcePort: Port
   /** No packet has come back yet. */
   readonly unreplied: boolean
+  /** Both sides have ended it; the kernel remembers it for a while. */
+  readonly ended?: true
 }

@@ -10,6 +10,9 @@ import type { Flow } from './flow.ts'
 const FAMILY: Readonly<Record<string, Family>> = { ipv4: 'IPv4', ipv6: 'IPv6' }
 const PROTOCOL: Readonly<Record<string, Protocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' }
 
+/** States of TCP and SCTP, which stand before the addresses. */
+const ENDED = /^\S+ +\d+ +\S+ +\d+ +\d+ (?:LAST_ACK|TIME_WAIT|CLOSE|CLOSED|SHUTDOWN_ACK_SENT) /
+
 export function parseFlows(text: string): Flow[] {
   const flows: Flow[] = []
   for (const line of text.split('\n')) {
@@ -40,6 +43,7 @@ function parseFlow(line: string): Flow | undefined {
     replySource: replySource as Ip,
     replySourcePort: replySourcePort ?? 0,
     unreplied: line.includes('[UNREPLIED]'),
+    ...(ENDED.test(line) ? { ended: true } : {}),
   }
 }
 

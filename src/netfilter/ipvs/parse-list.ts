@@ -1,4 +1,4 @@
-/** Reads `ipvsadm -L -n`: how many connections each real server has. */
+/** Reads `ipvsadm -L -n`: how many connections each real server has, and what has come in so far. */
 import { realServerKey } from './virtual-server.ts'
 
 const VIRTUAL = /^(TCP|UDP|SCTP|FWM) +(\S+)( IPv6)? /
@@ -10,12 +10,34 @@ export function parseConnectionCounts(text: string): ReadonlyMap<string, number>
   const counts = new Map<string, number>()
   let selector: string | undefined
   for (const line of text.split('\n')) {
-    const virtual = VIRTUAL.exec(line)
     const real = selector === undefined ? null : REAL.exec(line)
-    if (virtual !== null)
-      selector = `${FLAGS[virtual[1] ?? ''] ?? ''} ${virtual[2] ?? ''}${virtual[3] === undefined ? '' : ' -6'}`
-    else if (real !== null && selector !== undefined)
+    selector = selectorIn(line) ?? selector
+    if (real !== null && selector !== undefined)
       counts.set(realServerKey(selector, real[1] ?? ''), Number(real[2]) + Number(real[3]))
   }
   return counts
+}
+
+const REAL_STATS = /^ {2}-> (\S+) +\d+ +(\d+) /
+const VIRTUAL_STATS = /^\S+ +\S+(?: IPv6)? +\d+ +(\d+) /
+
+/** Packets that came in, of `ipvsadm -L -n --stats --exact`, by the key of the virtual or real server. */
+export function parsePacketCounts(text: string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>()
+  let selector: string | undefined
+  for (const line of text.split('\n')) {
+    const found = selectorIn(line)
+    selector = found ?? selector
+    const real = REAL_STATS.exec(line)
+    if (found !== undefined) counts.set(`virtual ${found}`, Number(VIRTUAL_STATS.exec(line)?.[1] ?? 0))
+    else if (real !== null && selector !== undefined)
+      counts.set(realServerKey(selector, real[1] ?? ''), Number(real[2]))
+  }
+  return counts
+}
+
+function selectorIn(line: string): string | undefined {
+  const match = VIRTUAL.exec(line)
+  if (match === null) return undefined
+  return `${FLAGS[match[1] ?? ''] ?? ''} ${match[2] ?? ''}${match[3] === undefined ? '' : ' -6'}`
 }

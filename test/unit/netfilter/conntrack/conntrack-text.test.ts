@@ -31,6 +31,16 @@ test('parseFlows() reads addresses, ports and state, and passes over what has no
   })
 })
 
+test.each([
+  ['ESTABLISHED', undefined],
+  ['CLOSE_WAIT', undefined],
+  ['TIME_WAIT', true],
+  ['CLOSE', true],
+])('parseFlows() knows whether a connection in state %s has ended', (state, ended) => {
+  const line = `ipv4     2 tcp      6 110 ${state} src=10.0.0.7 dst=10.0.0.8 sport=1 dport=2 src=10.0.0.8 dst=10.0.0.7 sport=2 dport=1 [ASSURED] mark=0 use=1`
+  expect(parseFlows(line).map((flow) => flow.ended)).toEqual([ended])
+})
+
 test('renderDeletions() names a flow by both directions', () => {
   expect(renderDeletions(parseFlows(LISTING).slice(0, 1))).toBe(
     '-D -f ipv4 -p udp --orig-src 10.0.0.7 --orig-dst 10.96.0.10 --orig-port-src 49058 --orig-port-dst 53 --reply-src 10.180.0.1 --reply-port-src 5353\n',

@@ -1,6 +1,6 @@
 import { parseCommand, parseSavedServers, renderCommand } from '../../../../src/netfilter/ipvs/command.ts'
 import { encodeCommand, encodeSelector } from '../../../../src/netfilter/ipvs/netlink-message.ts'
-import { parseConnectionCounts } from '../../../../src/netfilter/ipvs/parse-list.ts'
+import { parseConnectionCounts, parsePacketCounts } from '../../../../src/netfilter/ipvs/parse-list.ts'
 import {
   addressSelector,
   isDrained,
@@ -118,6 +118,23 @@ test('parseConnectionCounts() adds active and inactive connections of every real
     [realServerKey('-t [fd00::1]:80', '[fd00::5]:8080')]: 2,
     [realServerKey('-f 123', '10.2.0.5:0')]: 4,
     [realServerKey('-f 123 -6', '[fd00::5]:0')]: 5,
+  })
+})
+
+test('parsePacketCounts() gives the packets that came in for every virtual and real server', () => {
+  const listed = `IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
+  -> RemoteAddress:Port
+TCP  10.0.0.1:80                         3       18       15     1080      900
+  -> 10.2.0.1:80                         2       12       10      720      600
+  -> 10.2.0.2:80                         1        6        5      360      300
+TCP  [fd00::1]:80                        1        4        0      240        0
+`
+  expect(Object.fromEntries(parsePacketCounts(listed))).toEqual({
+    'virtual -t 10.0.0.1:80': 18,
+    [realServerKey('-t 10.0.0.1:80', '10.2.0.1:80')]: 12,
+    [realServerKey('-t 10.0.0.1:80', '10.2.0.2:80')]: 6,
+    'virtual -t [fd00::1]:80': 4,
   })
 })
 
