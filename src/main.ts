@@ -6,10 +6,10 @@ import { ConfigError } from './config/config-error.ts'
 type Subcommand = (argv: readonly string[], signal: AbortSignal) => Promise<number>
 
 const QUERIES: Readonly<Record<string, Subcommand | undefined>> = {
-  explain: async (argv) => (await import('./cli/explain-command.ts')).explainCommand(argv),
-  dump: async (argv) => (await import('./cli/dump-command.ts')).dumpCommand(argv),
+  explain: async (argv, signal) => (await import('./cli/explain-command.ts')).explainCommand(argv, signal),
+  dump: async (argv, signal) => (await import('./cli/dump-command.ts')).dumpCommand(argv, signal),
   doctor: async (argv, signal) => (await import('./cli/doctor-command.ts')).doctorCommand(argv, signal),
-  diff: async (argv) => (await import('./cli/diff-command.ts')).diffCommand(argv),
+  diff: async (argv, signal) => (await import('./cli/diff-command.ts')).diffCommand(argv, signal),
 }
 
 async function main(argv: readonly string[], signal: AbortSignal): Promise<number> {

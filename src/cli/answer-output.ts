@@ -8,6 +8,11 @@ export function printAnswer(data: unknown, output: Output, table: () => string):
   process.stdout.write(answerText(data, output, table))
 }
 
+/** On standard error, where they do not disturb programs that read the answer. */
+export function printRemarks(remarks: readonly string[]): void {
+  for (const remark of remarks) process.stderr.write(`Note: ${remark}\n`)
+}
+
 export function answerText(data: unknown, output: Output, table: () => string): string {
   switch (output) {
     case 'table':

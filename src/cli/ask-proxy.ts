@@ -39,7 +39,7 @@ function unreachable(socketPath: string, cause: NodeJS.ErrnoException): AskError
       ? ['only root may open it', 'run this as root']
       : [
           'no Fairlead answers there',
-          'start it, run this inside its pod, or name its socket with --explain-socket',
+          'start it, run this inside its pod, name its socket with --explain-socket, or do without it with --kubeconfig',
         ]
   return new AskError(
     `Cannot ask the proxy on ${socketPath} (${cause.code ?? cause.message}): ${why}; ${remedy}`,

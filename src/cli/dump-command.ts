@@ -1,10 +1,11 @@
-import { DUMPS, type Row } from '../explain/dump.ts'
+import type { RowsAnswer } from '../daemon/explain-answers.ts'
+import { DUMPS } from '../explain/dump.ts'
 import { textTable } from '../explain/text-table.ts'
-import { printAnswer } from './answer-output.ts'
-import { askProxy } from './ask-proxy.ts'
+import { printAnswer, printRemarks } from './answer-output.ts'
+import { ask } from './ask.ts'
 import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
 
-const HELP = `Prints what the running proxy has decided and programmed on this node.
+const HELP = `Prints what the proxy has decided and programmed on this node.
 
 Usage:
   fairlead dump [forwarding|plan|endpoints|rejections] [flags]
@@ -18,8 +19,8 @@ Flags:
 ${QUERY_FLAGS_HELP}`
 
 /** Throws ConfigError for wrong usage. */
-export async function dumpCommand(argv: readonly string[]): Promise<number> {
-  const { words, output, socket, help } = readQueryFlags(argv)
+export async function dumpCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { words, output, help, ...asked } = readQueryFlags(argv)
   if (help) {
     process.stdout.write(HELP)
     return 0
@@ -28,7 +29,8 @@ export async function dumpCommand(argv: readonly string[]): Promise<number> {
   const name = DUMPS.find((known) => known === wanted)
   if (name === undefined || more.length > 0)
     throw usageError(`Cannot dump "${words.join(' ')}": write one of ${DUMPS.join(', ')}`)
-  const { rows } = (await askProxy(socket, `/dump/${name}`)) as { readonly rows: readonly Row[] }
+  const { rows, remarks } = (await ask(asked, { path: `/dump/${name}` }, signal)) as RowsAnswer
+  printRemarks(remarks)
   printAnswer(rows, output, () => textTable(rows, name === 'plan' ? 'kernel objects' : name))
   return 0
 }

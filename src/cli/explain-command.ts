@@ -4,7 +4,7 @@ import { parseSubject, SUBJECT_USAGE } from '../explain/subject.ts'
 import { PROTOCOLS } from '../net/protocol.ts'
 import { parseIp } from '../net/ip.ts'
 import { printAnswer } from './answer-output.ts'
-import { askProxy } from './ask-proxy.ts'
+import { ask } from './ask.ts'
 import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Says why a connection goes where it goes on this node, or nowhere.
@@ -20,11 +20,12 @@ ${QUERY_FLAGS_HELP}
 Examples:
   fairlead explain kube-system/kube-dns:dns
   fairlead explain 10.96.0.1:443 --from 10.244.1.7
+  fairlead explain default/web --kubeconfig=/etc/kubernetes/proxy.conf --config=/var/lib/kube-proxy/config.conf
 `
 
 /** Exit code 0 with an explanation, 1 when there is nothing to explain. Throws ConfigError for wrong usage. */
-export async function explainCommand(argv: readonly string[]): Promise<number> {
-  const { words, own, output, socket, help } = readQueryFlags(argv, ['from', 'protocol'])
+export async function explainCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { words, own, output, help, ...asked } = readQueryFlags(argv, ['from', 'protocol'])
   if (help) {
     process.stdout.write(HELP)
     return 0
@@ -33,7 +34,8 @@ export async function explainCommand(argv: readonly string[]): Promise<number> {
   if (subject === undefined || more.length > 0)
     throw usageError(`Cannot explain ${words.length} things: ${SUBJECT_USAGE}`)
   check(subject, own)
-  const explanation = (await askProxy(socket, '/explain', { subject, ...own })) as Explanation
+  const question = { path: '/explain', query: { subject, ...own } }
+  const explanation = (await ask(asked, question, signal)) as Explanation
   printAnswer(explanation, output, () => explanationText(explanation))
   return explanation.ports.length > 0 ? 0 : 1
 }

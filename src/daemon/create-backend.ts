@@ -1,9 +1,10 @@
 import type { Backend, BackendOptions } from '../backends/backend.ts'
 import { createIptablesBackend } from '../backends/iptables/iptables-backend.ts'
-import { createIpvsBackend } from '../backends/ipvs/ipvs-backend.ts'
+import { createIpvsBackend, IpvsBackend } from '../backends/ipvs/ipvs-backend.ts'
 import { createNftablesBackend } from '../backends/nftables/nftables-backend.ts'
 import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
+import { findIptables, Iptables } from '../kernel/iptables.ts'
 import { NftNotifications } from '../kernel/nft-notifications.ts'
 import { openIpvsControl } from '../kernel/open-ipvs-control.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
@@ -51,6 +52,22 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
           options.family === 'IPv4' ? 'ip kube-proxy' : 'ip6 kube-proxy',
         ),
       })
+  }
+}
+
+/** A backend that is only ever asked to plan and to read: it prepares nothing. Throws `KernelError` as above. */
+export async function createInspector(wiring: BackendWiring): Promise<Backend<KernelObject>> {
+  const { config, options, exec, log, nodeName } = wiring
+  const variant = config.iptablesVariant === 'auto' ? undefined : config.iptablesVariant
+  switch (config.mode) {
+    case 'iptables':
+      return createIptablesBackend({ options, exec, log, variant })
+    case 'ipvs': {
+      const iptables = new Iptables(exec, await findIptables(exec, options.family, variant))
+      return new IpvsBackend({ options, exec, log, nodeName, ipvs: config.ipvs, iptables })
+    }
+    case 'nftables':
+      return createNftablesBackend({ options, exec, log })
   }
 }
 

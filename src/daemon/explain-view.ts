@@ -1,9 +1,34 @@
 import type { FamilyProxyView, ProxyView } from '../explain/proxy-view.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { AnswerFamily, AnswerSource } from './answer-source.ts'
 import type { FamilyProxy } from './family-proxy.ts'
 import type { Proxy } from './proxy.ts'
 
+/** Answers from what the running proxy knows. */
+export function proxySource(proxy: Proxy, clock: Clock): AnswerSource {
+  return {
+    view: () => proxyView(proxy, clock.now()),
+    snapshot: () => proxy.feed.snapshot(),
+    get families() {
+      return proxy.families.map((family) => answerFamily(family, clock))
+    },
+  }
+}
+
+function answerFamily(own: FamilyProxy, clock: Clock): AnswerFamily {
+  return {
+    family: own.family,
+    decide: (snapshot) => {
+      const decided = own.decider.decide(snapshot, clock.monotonic())
+      const refused = [...own.pipeline.refused.values()].map(({ port }) => [port.key, undefined] as const)
+      return { ...decided, ports: decided.ports.with(refused) }
+    },
+    inspector: async () => own.inspector(),
+  }
+}
+
 /** The running proxy as one value. Costs nothing but a snapshot: the large parts are shared. */
-export function proxyView(proxy: Proxy, nowMs: number): ProxyView {
+function proxyView(proxy: Proxy, nowMs: number): ProxyView {
   const snapshot = proxy.feed.snapshot() ?? proxy.store.snapshot()
   const { stale, families } = proxy.health.report(nowMs)
   const behind = [...families].flatMap(([family, { healthy }]) =>

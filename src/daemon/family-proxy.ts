@@ -14,7 +14,7 @@ import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
 import { planInSlices } from '../sync/plan-in-slices.ts'
-import { createBackend } from './create-backend.ts'
+import { createBackend, createInspector } from './create-backend.ts'
 import { HealthChecks } from './health-checks.ts'
 import { localDetector } from './local-detector.ts'
 import { Predecessors, predecessorsOf } from './predecessors.ts'
@@ -102,13 +102,8 @@ export class FamilyProxy {
    */
   async inspector(): Promise<Backend<KernelObject>> {
     const { config, exec, nodeName } = this.#options
-    return createBackend({
-      config,
-      options: backendOptions(this.#options),
-      exec,
-      log: silentLogger,
-      nodeName,
-    })
+    const options = backendOptions(this.#options)
+    return createInspector({ config, options, exec, log: silentLogger, nodeName })
   }
 
   /**
@@ -169,6 +164,9 @@ export class FamilyProxy {
   }
 }
 
+/** What decides how a family is proxied. */
+export type FamilyChoices = Pick<FamilyProxyOptions, 'config' | 'family' | 'podCidrs'>
+
 interface FamilyParts {
   readonly decider: ForwardingDecider
   readonly pipeline: (self: FamilyProxy) => FamilyPipeline<KernelObject>
@@ -177,7 +175,7 @@ interface FamilyParts {
   readonly predecessors: Predecessors
 }
 
-function backendOptions({ config, family, podCidrs }: FamilyProxyOptions): BackendOptions {
+export function backendOptions({ config, family, podCidrs }: FamilyChoices): BackendOptions {
   return {
     family,
     detector: localDetector(config.detectLocal, family, podCidrs),
@@ -186,7 +184,7 @@ function backendOptions({ config, family, podCidrs }: FamilyProxyOptions): Backe
   }
 }
 
-function deciderOptions({ config, family, podCidrs }: FamilyProxyOptions) {
+export function deciderOptions({ config, family, podCidrs }: FamilyChoices) {
   return {
     family,
     hasDetector: localDetector(config.detectLocal, family, podCidrs) !== undefined,

@@ -267,7 +267,8 @@ export class Proxy {
   }
 }
 
-function nodeNameOf(config: Config): string {
+/** Throws ConfigError. */
+export function nodeNameOf(config: Config): string {
   const name = (config.hostnameOverride ?? hostname()).trim().toLowerCase()
   if (name !== '') return name
   const message = 'Cannot tell the name of this node: the host name is empty; write --hostname-override'

@@ -5,6 +5,7 @@ import { healthzHandler } from '../health/healthz-server.ts'
 import { metricsHandler } from '../metrics/metrics-server.ts'
 import { HttpListener } from '../runtime/http-listener.ts'
 import { explainHandler, serveExplainSocket } from './explain-socket.ts'
+import { proxySource } from './explain-view.ts'
 import { refreshing, refreshMetrics } from './metrics-observer.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
 
@@ -29,11 +30,12 @@ export async function startServers(proxy: Proxy, options: ProxyOptions, signal: 
     onAnswer: (path, status) => proxy.metrics.recordHealthAnswer(path, status),
   })
   const { explainSocket: path } = config
+  const source = proxySource(proxy, clock)
   const explaining =
     path === undefined
       ? undefined
       : serveExplainSocket(
-          { path, clock, log, handler: explainHandler({ proxy, exec: options.exec, clock, signal }) },
+          { path, clock, log, handler: explainHandler({ source, exec: options.exec, signal }) },
           signal,
         )
   await Promise.all([

@@ -48,9 +48,12 @@ function endpointTable({ endpoints, connections }: ExplainedPort): string {
   return textTable(rows, 'endpoints in any EndpointSlice') + total
 }
 
-function objectText({ kind, key, lines, inKernel }: ExplainedObject): string {
+function objectText({ kind, key, lines, inKernel, packets }: ExplainedObject): string {
   const state = inKernel === 'not checked' ? '' : ` (${inKernel})`
-  return [`${kind} ${key}${state}`, ...lines.map((line) => `  ${line}`)].map((line) => `${line}\n`).join('')
+  const counted = (index: number): string =>
+    packets?.[index] === undefined ? '' : `[${packets[index]} packets] `
+  const shown = lines.map((line, index) => `  ${counted(index)}${line}`)
+  return [`${kind} ${key}${state}`, ...shown].map((line) => `${line}\n`).join('')
 }
 
 function indented(title: string, text: string): string {

@@ -67,6 +67,8 @@ export interface ExplainedObject {
   readonly lines: readonly string[]
   /** Whether the kernel has it as planned; `not checked` where it was not read. */
   readonly inKernel: 'as planned' | 'differs' | 'missing' | 'not checked'
+  /** Packets that each line has matched since it was written; absent where the kernel does not count them. */
+  readonly packets?: readonly number[]
 }
 
 export interface OpenConnections {

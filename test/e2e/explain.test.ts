@@ -1,8 +1,11 @@
 /** Asking the built program on a real node, and what it does when it boots while the API server is gone. */
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { jest } from '@jest/globals'
+import type { ExplainedPort, Explanation } from '../../src/explain/explanation.ts'
 import type { ExecResult } from '../../src/kernel/exec.ts'
+import { POD_NETWORKS } from '../../src/lab/networks/pod-networks.ts'
 import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(90_000)
@@ -31,6 +34,48 @@ async function query(...args: readonly string[]): Promise<ExecResult> {
   return fairlead(...args, `--explain-socket=${test.lab.explainSocket(test.node)}`)
 }
 
+/** Without the proxy: what it would be told, from the same place. */
+async function alone(...args: readonly string[]): Promise<ExecResult> {
+  const kubeconfig = join(test.lab.directory, 'kubeconfig-inside')
+  const same = ['--mode=iptables', `--hostname-override=${test.node.host.name}`, ...POD_NETWORKS.bridge.flags]
+  return fairlead(...args, `--kubeconfig=${kubeconfig}`, ...same)
+}
+
+async function explained(ask: typeof query, subject: string): Promise<Explanation> {
+  const { stdout, stderr } = await ask('explain', subject, '-o', 'json')
+  if (stdout === '') throw new Error(`No explanation: ${stderr}`)
+  return JSON.parse(stdout) as Explanation
+}
+
+/** Of the rule that leads to the cluster IP of the Service. */
+function packetsOf({ kernelObjects }: ExplainedPort): number {
+  for (const { key, lines, packets = [] } of kernelObjects) {
+    const at = lines.findIndex((line) => key.startsWith('nat/') && line.includes(`-d ${test.clusterIp()}`))
+    if (at >= 0) return packets[at] ?? 0
+  }
+  throw new Error('No rule leads to the cluster IP')
+}
+
+/** Open ones, to endpoints that are there. */
+function connectionsTo({ connections, endpoints }: ExplainedPort): number {
+  return endpoints.reduce((sum, { address }) => sum + (connections!.byEndpoint[address] ?? 0), 0)
+}
+
+/** Says so when the connection is there, and keeps it. */
+function stayConnected(ip: string): ReturnType<typeof test.node.host.spawn> {
+  const script = `require('node:net').connect(80, '${ip}', () => console.log('open'))`
+  return test.node.host.spawn([process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+/** Without what goes on while one looks. */
+function comparable({ kernelObjects, connections, ...port }: ExplainedPort): object {
+  const objects = kernelObjects.map(({ packets, ...object }) => ({
+    ...object,
+    isCounted: packets !== undefined,
+  }))
+  return { ...port, isCounted: connections !== undefined, objects }
+}
+
 async function healthz(): Promise<string> {
   return test.node.host.run('curl', ['-s', 'http://127.0.0.1:10256/healthz'])
 }
@@ -48,6 +93,30 @@ describe('fairlead explain, dump and diff', () => {
       'in: it is ready',
     ])
     expect(new Set(port!['kernelObjects']!.map(({ inKernel }) => inKernel))).toEqual(new Set(['as planned']))
+  })
+
+  it('count the packets of rules and the open connections of endpoints', async () => {
+    const [port] = (await explained(query, 'default/web')).ports
+    const before = packetsOf(port!)
+    const ended = connectionsTo(port!)
+    for (let i = 0; i < 3; i++) await test.ask(test.clusterIp())
+    const clients = [1, 2].map(() => stayConnected(test.clusterIp()))
+    await Promise.all(clients.map(async ({ stdout }) => once(stdout!, 'data')))
+    const [after] = (await explained(query, 'default/web')).ports
+    clients.forEach((client) => client.kill())
+    // One packet opens a connection, and no other of it is looked up; connections that have ended are not open.
+    expect(packetsOf(after!)).toBe(before + 5)
+    expect(connectionsTo(after!)).toBe(ended + 2)
+  })
+
+  it('say the same without the proxy, from a kubeconfig and the kernel', async () => {
+    const asked = await explained(alone, 'default/web')
+    const answered = await explained(query, 'default/web')
+    expect(asked.remarks).toEqual(['worked out from the API server; no running proxy was asked'])
+    expect(asked.ports.map(comparable)).toEqual(answered.ports.map(comparable))
+    expect(await alone('diff')).toMatchObject({ exitCode: 0, stdout: 'No differences.\n' })
+    const { stdout } = await alone('dump', 'plan')
+    expect(stdout).toBe((await query('dump', 'plan')).stdout)
   })
 
   it('say why an address goes nowhere, with exit code 1', async () => {
