@@ -98,17 +98,26 @@ export class StateKeeper {
     this.#firstMs ??= this.#lastMs
   }
 
-  /** Runs until the signal is aborted; never rejects. */
+  /** Runs until the signal is aborted, and then writes what still waits; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
-    while (!signal.aborted) {
+    for (;;) {
       await clock.sleep(LOOK_MS, signal).catch(() => undefined)
-      if (this.#firstMs === undefined) continue
-      const nowMs = clock.monotonic()
-      if (nowMs - this.#lastMs < CALM_MS && nowMs - this.#firstMs < LONGEST_WAIT_MS) continue
-      this.#firstMs = undefined
-      await this.#write()
+      if (signal.aborted || this.#isDue()) await this.#writeWaiting()
+      if (signal.aborted) return
     }
+  }
+
+  #isDue(): boolean {
+    if (this.#firstMs === undefined) return false
+    const nowMs = this.#options.clock.monotonic()
+    return nowMs - this.#lastMs >= CALM_MS || nowMs - this.#firstMs >= LONGEST_WAIT_MS
+  }
+
+  async #writeWaiting(): Promise<void> {
+    if (this.#firstMs === undefined) return
+    this.#firstMs = undefined
+    await this.#write()
   }
 
   async #write(): Promise<void> {

@@ -54,12 +54,12 @@ async function connectionsOf(
 ): Promise<OpenConnections | undefined> {
   const table = new Conntrack(exec)
   try {
-    const flows: Flow[] = []
+    let flows: Flow[] = []
     for (const { ip, port: first, lastPort } of frontends) {
       const query = { family, protocol, ip, port: lastPort === undefined ? first : undefined }
       const found = await table.list(query, signal)
       const isOurs = (flow: Flow): boolean => isAimedAt(flow, { ip, port: first, lastPort }, isLocal)
-      flows.push(...found.filter((flow) => flow.ended !== true && isOurs(flow)))
+      flows = flows.concat(found.filter((flow) => flow.ended !== true && isOurs(flow)))
     }
     return counted(flows)
   } catch {

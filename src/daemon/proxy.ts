@@ -27,7 +27,7 @@ import { eventsObserver } from './events-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
 import { StateKeeper } from './cluster-state.ts'
-import { FamilyProxy } from './family-proxy.ts'
+import { FamilyProxy, type FamilyProxyOptions } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
 import { watchForeignProxies } from './foreign-proxies.ts'
 import { logObserver } from './log-observer.ts'
@@ -124,28 +124,17 @@ export class Proxy {
   async #createFamilies(signal: AbortSignal): Promise<void> {
     const { config, exec, clock, log } = this.#options
     const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
-    for (const family of hostFamilies()) {
-      const options = {
+    const created = hostFamilies().map(async (family) =>
+      createFamily({
         ...{ family, config, podCidrs, exec, clock, nodeName: this.nodeName },
         log: log.child({ family }),
         snapshot: () => this.feed.snapshot(),
         isHealthy: () => this.health.isHealthy(clock.now()),
         observer: this.#observer(),
-      }
-      await this.#createFamily(options)
-    }
+      }),
+    )
+    this.families.push(...(await Promise.all(created)).filter((family) => family !== undefined))
     this.#checkOnNode(podCidrs)
-  }
-
-  /** A family that the host's kernel or tools lack is left out and told; without any family we cannot work. */
-  async #createFamily(options: Parameters<typeof FamilyProxy.create>[0]): Promise<void> {
-    try {
-      this.families.push(await FamilyProxy.create(options))
-    } catch (error) {
-      const isPrimary = options.family === 'IPv4'
-      if (!(error instanceof KernelError) || isPrimary) throw error
-      options.log.warn({ err: error }, 'This IP family is left out')
-    }
   }
 
   #checkOnNode(podCidrs: readonly Cidr[]): void {
@@ -187,8 +176,8 @@ export class Proxy {
     const snapshot = { revision: REMEMBERED_REVISION, families, node: { ...node, localIps } }
     const facts = { savedAt: new Date(savedMs).toISOString(), ageMs: clock.now() - savedMs }
     try {
-      for (const family of this.families) {
-        if (await family.onlyAdds(snapshot, signal)) continue
+      const adding = this.families.map(async (family) => family.onlyAdds(snapshot, signal))
+      if ((await Promise.all(adding)).includes(false)) {
         log.info(
           facts,
           'The API server is silent; the kernel keeps what it has, the state on disk would change it',
@@ -264,6 +253,18 @@ export class Proxy {
       onQueued: (family) => this.health.queued(family, clock.now()),
       onSynced: ({ family }) => this.health.updated(family, clock.now()),
     }
+  }
+}
+
+/** A family that the host's kernel or tools lack is left out and told; without any family we cannot work. */
+async function createFamily(options: FamilyProxyOptions): Promise<FamilyProxy | undefined> {
+  try {
+    return await FamilyProxy.create(options)
+  } catch (error) {
+    const isPrimary = options.family === 'IPv4'
+    if (!(error instanceof KernelError) || isPrimary) throw error
+    options.log.warn({ err: error }, 'This IP family is left out')
+    return undefined
   }
 }
 

@@ -49,8 +49,11 @@ export class ClusterMemory {
     const { feed, clock } = this.#options
     if (feed.inSync) return false
     const waitedMs = clock.monotonic() - this.#startedMs
-    const said = [...feed.states().values()].some(({ lastContactMs }) => lastContactMs !== undefined)
-    return waitedMs > (said ? PATIENCE_MS : SILENCE_MS)
+    const states = [...feed.states().values()]
+    if (states.some(({ lastContactMs }) => lastContactMs !== undefined)) return waitedMs > PATIENCE_MS
+    // Where every connection is refused, there is nothing to wait for; if one succeeds later, it still counts.
+    const isRefused = states.every(({ lastError }) => lastError?.code === 'unreachable')
+    return isRefused || waitedMs > SILENCE_MS
   }
 
   async #read(directory: string): Promise<ClusterState | undefined> {

@@ -162,6 +162,28 @@ describe('the file', () => {
     await running
   })
 
+  test('StateKeeper writes what is waiting before it ends, and nothing when nothing waits', async () => {
+    const clock = new ManualClock()
+    const end = async (changes: boolean): Promise<number | undefined> => {
+      const stop = new AbortController()
+      const keeper = new StateKeeper({
+        directory: folder,
+        snapshot: () => SNAPSHOT,
+        clock,
+        log: silentLogger,
+      })
+      const running = keeper.run(stop.signal)
+      await clock.advance(1000)
+      if (changes) keeper.changed()
+      stop.abort()
+      await running
+      return (await readState(folder, { nodeName: 'node-a', nowMs: 0 }))?.savedMs
+    }
+    expect(await end(false)).toBeUndefined()
+    expect(await end(true)).toBe(2000)
+    expect(await end(false)).toBe(2000)
+  })
+
   test('StateKeeper bears a disk that fails, and tells it once', async () => {
     const clock = new ManualClock()
     const stop = new AbortController()

@@ -5,6 +5,7 @@ import { writeState } from '../../../src/daemon/cluster-state.ts'
 import { ClusterMemory } from '../../../src/daemon/restore-state.ts'
 import { silentLogger } from '../../../src/runtime/logger.ts'
 import type { ReflectorState } from '../../../src/watch/reflector.ts'
+import { WatchError } from '../../../src/watch/watch-error.ts'
 import { aService } from '../../support/builders.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { aStore } from '../../support/proxy-view.ts'
@@ -53,6 +54,32 @@ describe('ClusterMemory.whenSilent()', () => {
     await clock.advance(400)
     const state = await asked
     expect([...state!.families.IPv4.servicePorts.keys()]).toEqual(['shop/web:/TCP'])
+  })
+
+  test('remembers at once when every connection is refused', async () => {
+    await writeState(folder, SNAPSHOT, 0)
+    const refused = new WatchError('Cannot list', { code: 'unreachable' })
+    const trying: ReflectorState = { ...SILENT, attempt: 0 }
+    const states = new Map([
+      ['Service', { ...SILENT, lastError: refused }],
+      ['EndpointSlice', trying],
+    ] as const)
+    feed.states = () => states as Map<'Service', ReflectorState>
+    const asked = memory().whenSilent(signal)
+    expect(await after(200, asked)).toEqual({ decided: false })
+    states.set('EndpointSlice', { ...SILENT, lastError: refused })
+    await clock.advance(60)
+    expect(await asked).toBeDefined()
+  })
+
+  test('waits for a server that is only slow, however often it breaks off', async () => {
+    await writeState(folder, SNAPSHOT, 0)
+    feed.state = { ...SILENT, lastError: new WatchError('Cannot list', { code: 'timeout' }) }
+    const asked = memory().whenSilent(signal)
+    expect(await after(500, asked)).toEqual({ decided: false })
+    feed.inSync = true
+    await clock.advance(100)
+    expect(await asked).toBeUndefined()
   })
 
   test('waits longer for a server that answers', async () => {
