@@ -4,7 +4,7 @@ import { ProgramRunner } from '../kernel/program-runner.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { OUTPUTS, printAnswer } from './answer-output.ts'
 import { askApi } from './doctor/ask-api.ts'
-import { gatherFacts } from './doctor/gather-facts.ts'
+import { gatherFacts } from '../daemon/doctor/gather-facts.ts'
 import { readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Checks whether this node is fit for the proxy, and says what to do where it is not. Changes nothing.

@@ -23,6 +23,7 @@ import type { Logger } from '../runtime/logger.ts'
 import { ApiClient } from '../watch/api-client.ts'
 import type { ApiObserver } from '../watch/transport.ts'
 import { openCredentials } from '../watch/credentials.ts'
+import { StartDoctor } from './doctor/start-doctor.ts'
 import { eventsObserver } from './events-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
@@ -114,7 +115,11 @@ export class Proxy {
       const families = this.families.map(async (family) => family.run(all))
       const { onForeignProxy: onFound } = this.#observer()
       const foreign = watchForeignProxies({ clock: this.#options.clock, onFound }, all)
-      await Promise.all([feed, servers, this.#keepState(all), this.#recall(all), foreign, ...families])
+      const examined = this.#doctor(all)
+      await Promise.all([
+        ...[feed, servers, this.#keepState(all), this.#recall(all), foreign, examined],
+        ...families,
+      ])
     } finally {
       fault.abort()
       await Promise.allSettled([feed, servers])
@@ -204,6 +209,12 @@ export class Proxy {
         this.metrics.setProgrammedFromDisk(fromDisk)
       },
     }
+  }
+
+  async #doctor(signal: AbortSignal): Promise<void> {
+    const doctor = new StartDoctor(this.#options)
+    this.#observers.push({ onSynced: () => doctor.onSynced() })
+    await doctor.run(signal)
   }
 
   async #keepState(signal: AbortSignal): Promise<void> {

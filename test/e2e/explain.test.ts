@@ -6,6 +6,7 @@ import { jest } from '@jest/globals'
 import type { ExplainedPort, Explanation } from '../../src/explain/explanation.ts'
 import type { ExecResult } from '../../src/kernel/exec.ts'
 import { POD_NETWORKS } from '../../src/lab/networks/pod-networks.ts'
+import type { ApiObject } from '../../src/lab/api-server/api-object.ts'
 import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(90_000)
@@ -131,6 +132,130 @@ describe('fairlead explain, dump and diff', () => {
     expect(await query('diff')).toMatchObject({ exitCode: 0, stdout: 'No differences.\n' })
   })
 })
+
+interface BrokenSetUp {
+  readonly what: string
+  readonly service: Readonly<Record<string, unknown>>
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  /** Of the one endpoint; without any of this there is none. */
+  readonly endpoint?: { readonly nodeName: string; readonly conditions: Readonly<Record<string, boolean>> }
+  /** Asked about, with `NAME` for the Service; default: the Service. */
+  readonly question?: readonly string[]
+  readonly told: RegExp
+}
+
+const PORTS = { ports: [{ port: 80, targetPort: 8080 }] }
+const READY = { ready: true, serving: true, terminating: false }
+const ELSEWHERE = { nodeName: 'node-9', conditions: READY }
+
+/** Services that do not work, each for another reason. */
+const BROKEN: readonly BrokenSetUp[] = [
+  {
+    what: 'no pod is selected',
+    service: { ...PORTS, selector: { app: 'nobody' } },
+    question: ['NAME', '--from=10.244.1.2'],
+    told: /is refused at once: no endpoint of the Service can be used[^]*No endpoints in any EndpointSlice/,
+  },
+  {
+    what: 'the pod is not ready',
+    service: PORTS,
+    endpoint: { nodeName: 'node-9', conditions: { ready: false, serving: false } },
+    told: /10\.244\.9\.9:8080 .*not ready .*out: it is not ready/,
+  },
+  {
+    what: 'the pod is about to go',
+    service: PORTS,
+    endpoint: { nodeName: 'node-9', conditions: { ready: false, serving: false, terminating: true } },
+    told: /10\.244\.9\.9:8080 .*terminating .*out: /,
+  },
+  {
+    what: 'external traffic is to stay on this node, and the pod is elsewhere',
+    service: { ...PORTS, type: 'NodePort', externalTrafficPolicy: 'Local' },
+    endpoint: ELSEWHERE,
+    told: /NodePort [^]*from elsewhere: drop[^]*out: .*node/,
+  },
+  {
+    what: 'internal traffic is to stay on this node, and the pod is elsewhere',
+    service: { ...PORTS, internalTrafficPolicy: 'Local' },
+    endpoint: ELSEWHERE,
+    question: ['NAME', '--from=10.244.1.2'],
+    told: /a connection from 10\.244\.1\.2 is dropped without an answer/,
+  },
+  {
+    what: 'another proxy is to serve it',
+    service: PORTS,
+    labels: { 'service.kubernetes.io/service-proxy-name': 'somebody-else' },
+    endpoint: ELSEWHERE,
+    told: /Nothing to explain: no Service default\/\S+ is proxied: .*another proxy's label/,
+  },
+  {
+    what: 'it has no cluster IP',
+    service: { ...PORTS, clusterIP: 'None' },
+    endpoint: ELSEWHERE,
+    told: /Nothing to explain: no Service default\/\S+ is proxied: .*no cluster IP \(headless/,
+  },
+  {
+    what: 'the port that is dialled is not the one of the Service',
+    service: PORTS,
+    endpoint: ELSEWHERE,
+    question: ['NAME:8080'],
+    told: /default\/\S+ has no such port or protocol: 8080/,
+  },
+  {
+    what: 'another Service has its external address',
+    service: { ...PORTS, externalIPs: ['192.0.2.50'] },
+    endpoint: ELSEWHERE,
+    told: /Problem: .*192\.0\.2\.50/,
+  },
+  {
+    what: 'it asks for something that cannot be understood',
+    service: PORTS,
+    annotations: { 'fairlead.io/slow-start': 'soon' },
+    endpoint: ELSEWHERE,
+    told: /Problem: .*slow-start.*soon/,
+  },
+]
+
+describe('fairlead explain, of Services that do not work', () => {
+  beforeAll(() => {
+    const older = { ...PORTS, externalIPs: ['192.0.2.50'] }
+    test.lab.api.create({
+      ...{ apiVersion: 'v1', kind: 'Service' },
+      metadata: { name: 'older', namespace: 'default' },
+      spec: older,
+    })
+  })
+
+  it.each(BROKEN.map((setUp, index) => [setUp.what, setUp, `broken-${index}`] as const))(
+    'names the cause: %s',
+    async (_, { service, labels, annotations, endpoint, question = ['NAME'], told }, name) => {
+      const metadata = { name, namespace: 'default', labels, annotations }
+      test.lab.api.create({ apiVersion: 'v1', kind: 'Service', metadata, spec: service } as ApiObject)
+      if (endpoint !== undefined) test.lab.api.create(sliceOf(name, endpoint))
+      const words = question.map((word) => word.replace('NAME', `default/${name}`))
+      let text = ''
+      await test
+        .until(
+          'the cause is named',
+          async () => told.test((text = (await query('explain', ...words)).stdout)),
+          10,
+        )
+        .catch(() => undefined)
+      expect(text).toMatch(told)
+    },
+  )
+})
+
+function sliceOf(service: string, endpoint: NonNullable<BrokenSetUp['endpoint']>): ApiObject {
+  const labels = { 'kubernetes.io/service-name': service }
+  return {
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+    metadata: { name: `${service}-x`, namespace: 'default', labels },
+    ports: [{ port: 8080, protocol: 'TCP' }],
+    endpoints: [{ addresses: ['10.244.9.9'], ...endpoint }],
+  } as ApiObject
+}
 
 describe('a node that boots while the API server is gone', () => {
   it('has the Services that it had, says that they are remembered, and follows when the server returns', async () => {

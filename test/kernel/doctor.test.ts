@@ -1,9 +1,10 @@
 /** The doctor on real kernels: set-ups that are broken on purpose, each in a namespace of its own. */
-import { gatherFacts } from '../../src/cli/doctor/gather-facts.ts'
+import { gatherFacts } from '../../src/daemon/doctor/gather-facts.ts'
 import { resolveConfig } from '../../src/config/resolve-config.ts'
 import { examine } from '../../src/explain/doctor/checks.ts'
 import type { Finding } from '../../src/explain/doctor/node-facts.ts'
 import { NetNamespace } from '../support/net-namespace.ts'
+import { describeKernel } from '../support/skip-reasons.ts'
 
 let namespace: NetNamespace
 
@@ -92,8 +93,79 @@ COMMIT
     )
   })
 
+  test('find a tunnel, and pods, whose packets do not fit on their way', async () => {
+    await namespace.run('ip', ['link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'wire'])
+    await namespace.run('ip', ['addr', 'add', '192.0.2.1/24', 'dev', 'uplink'])
+    for (const end of ['uplink', 'wire']) await namespace.run('ip', ['link', 'set', end, 'up'])
+    await namespace.run('ip', ['route', 'add', 'default', 'via', '192.0.2.2'])
+    const vxlan = ['id', '1', 'dev', 'uplink', 'dstport', '8472', 'local', '192.0.2.1']
+    await namespace.run('ip', ['link', 'add', 'flannel.1', 'type', 'vxlan', ...vxlan])
+    await namespace.run('ip', ['link', 'set', 'flannel.1', 'up'])
+    await addPodOnBridge()
+    expect(await findings('mtu')).toMatchObject([
+      { level: 'warning', what: expect.stringContaining('veth1 have MTU 1500, and flannel.1 takes 1450') },
+    ])
+    await namespace.run('ip', ['link', 'set', 'veth1', 'mtu', '1450'])
+    expect(await findings('mtu')).toMatchObject([{ level: 'ok' }])
+    await namespace.run('ip', ['link', 'set', 'uplink', 'mtu', '1400'])
+    expect(await findings('mtu')).toMatchObject([
+      { level: 'warning', what: expect.stringContaining('MTU 1450, and uplink below it leaves 1350') },
+    ])
+  })
+
+  test('find neighbours let through to 127.0.0.1, until a rule guards it', async () => {
+    expect(await findings('route-localnet')).toMatchObject([{ level: 'ok' }])
+    await namespace.run('tee', ['/proc/sys/net/ipv4/conf/all/route_localnet'], '1\n')
+    expect(await findings('route-localnet')).toMatchObject([
+      { level: 'warning', remedy: expect.stringContaining('route_localnet=0') },
+    ])
+    const guard = `*filter
+:KUBE-FIREWALL - [0:0]
+-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+COMMIT
+`
+    await namespace.run('iptables-nft-restore', ['--noflush'], guard)
+    expect(await findings('route-localnet')).toMatchObject([{ level: 'ok' }])
+  })
+
+  test('find rules in the variant of iptables that kubelet does not use', async () => {
+    await namespace.run(
+      'iptables-nft-restore',
+      ['--noflush'],
+      '*mangle\n:KUBE-IPTABLES-HINT - [0:0]\nCOMMIT\n',
+    )
+    await namespace.run('iptables-legacy-restore', ['--noflush'], '*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n')
+    expect(await findings('iptables-variant')).toMatchObject([
+      { level: 'warning', remedy: 'run "fairlead --cleanup --iptables-variant=legacy"' },
+    ])
+    expect(await findings('iptables-variant', ['--iptables-variant=legacy'])).toMatchObject([
+      { level: 'error', what: 'kubelet uses iptables (nft), and legacy is configured' },
+    ])
+  })
+
+  test('find strict reverse path filtering where pods have routing tables of their own', async () => {
+    await namespace.run('ip', ['link', 'add', 'eni1', 'type', 'veth', 'peer', 'name', 'pod1'])
+    await namespace.run('tee', ['/proc/sys/net/ipv4/conf/eni1/rp_filter'], '1\n')
+    expect(await findings('rp-filter')).toMatchObject([
+      { level: 'warning', what: expect.stringContaining('strict on eni1') },
+    ])
+    await namespace.run('tee', ['/proc/sys/net/ipv4/conf/eni1/rp_filter'], '2\n')
+    expect(await findings('rp-filter')).toMatchObject([{ level: 'ok' }])
+  })
+
   test('find nothing wrong with tools, kernel and rights of a machine that runs these tests', async () => {
     for (const check of ['privileges', 'tools', 'kernel', 'clock'])
       expect(await findings(check, ['--mode=nftables'])).toMatchObject([{ level: 'ok' }])
+  })
+})
+
+describeKernel('gatherFacts() and examine() on a kernel with VRFs', ['vrf'], () => {
+  test('find a VRF that stands before the interfaces of pods', async () => {
+    await namespace.run('ip', ['link', 'add', 'red', 'type', 'vrf', 'table', '10'])
+    await namespace.run('ip', ['link', 'add', 'cali1', 'type', 'veth', 'peer', 'name', 'pod1'])
+    await namespace.run('ip', ['link', 'set', 'cali1', 'master', 'red'])
+    const flags = ['--detect-local-mode=InterfaceNamePrefix', '--pod-interface-name-prefix=cali']
+    const found = (await findings('vrf', flags)).map(({ what }) => what).join('\n')
+    expect(found).toMatch(/recognised by their interface.*cali1 \(red\)/)
   })
 })

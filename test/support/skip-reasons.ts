@@ -15,6 +15,7 @@ export type Need =
   | 'conntrack'
   | 'sctp'
   | 'ipv6'
+  | 'vrf'
   | 'uml'
 
 /** What must succeed in a fresh network namespace, and what to do when it does not. */
@@ -62,6 +63,10 @@ const PROBES: Readonly<
     command: ['sh', '-c', 'grep -qw SCTP /proc/net/protocols'],
     remedy:
       'use a kernel with SCTP sockets; Node.js has none either, so SCTP is judged by rules and not by packets',
+  },
+  vrf: {
+    command: ['ip', 'link', 'add', 'red', 'type', 'vrf', 'table', '10'],
+    remedy: 'use a kernel with VRF devices',
   },
   ipv6: { command: ['test', '-e', '/proc/net/if_inet6'], remedy: 'use a kernel with IPv6' },
 }

@@ -9,6 +9,7 @@ import {
   reversePath,
   tools,
 } from './host-checks.ts'
+import { mtu, routeLocalnet, vrf } from './path-checks.ts'
 import { bridgeNetfilter, hairpin, podPath } from './network-checks.ts'
 import type { Check, Finding, NodeFacts } from './node-facts.ts'
 import { iptablesVariant, jumpOrder, marks, otherProxies } from './rule-checks.ts'
@@ -22,6 +23,9 @@ export const CHECKS: readonly Check[] = [
   podPath,
   bridgeNetfilter,
   hairpin,
+  mtu,
+  vrf,
+  routeLocalnet,
   otherProxies,
   iptablesVariant,
   jumpOrder,
@@ -31,6 +35,11 @@ export const CHECKS: readonly Check[] = [
   apiServer,
 ]
 
-export function examine(facts: NodeFacts): readonly Finding[] {
-  return CHECKS.flatMap((check) => check.run(facts).map((judgement) => ({ check: check.name, ...judgement })))
+/** Those that the proxy makes at its start: they need neither the rules of others nor the API server. */
+export const START_CHECKS: readonly Check[] = CHECKS.filter(
+  (check) => ![routeLocalnet, otherProxies, jumpOrder, apiServer].includes(check),
+)
+
+export function examine(facts: NodeFacts, checks = CHECKS): readonly Finding[] {
+  return checks.flatMap((check) => check.run(facts).map((judgement) => ({ check: check.name, ...judgement })))
 }

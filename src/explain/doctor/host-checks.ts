@@ -83,13 +83,15 @@ export const kernel: Check = {
 
 export const forwarding: Check = {
   name: 'ip-forward',
-  run({ sysctls }) {
+  run({ sysctls, settings }) {
     const found: Judgement[] = []
+    const { clusterCidrs } = settings.detectLocal
+    const mayHaveIpv6 = clusterCidrs.length === 0 || clusterCidrs.some((cidr) => cidr.includes(':'))
     if (sysctls.get('net/ipv4/ip_forward') === '0')
       found.push(
         error('net.ipv4.ip_forward is 0: nothing gets from or to pods', 'sysctl -w net.ipv4.ip_forward=1'),
       )
-    if (sysctls.get('net/ipv6/conf/all/forwarding') === '0')
+    if (mayHaveIpv6 && sysctls.get('net/ipv6/conf/all/forwarding') === '0')
       found.push(
         warning(
           'net.ipv6.conf.all.forwarding is 0: no IPv6 gets from or to pods',

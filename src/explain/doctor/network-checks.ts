@@ -59,6 +59,19 @@ export function dataPathOf(
   return routed === undefined ? undefined : { name: `routed veths (${routed.name})`, flags: prefix('veth') }
 }
 
+/** Our ends of the cables to pods, as far as we know them. */
+export function podDevices(links: readonly LinkFact[]): readonly LinkFact[] {
+  const bridges = podBridges(links)
+  const isNamed = ({ name, kind }: LinkFact): boolean =>
+    kind === 'veth' &&
+    (name.startsWith('veth') ||
+      DATA_PATHS.some(({ device, flags }) => flags.includes('prefix=') && device.test(name)))
+  return links.filter(
+    (link) =>
+      isNamed(link) || (link.kind === 'veth' && link.master !== undefined && bridges.includes(link.master)),
+  )
+}
+
 /** Bridges that have veths as ports. */
 function podBridges(links: readonly LinkFact[]): readonly string[] {
   const masters = new Set(

@@ -11,6 +11,11 @@ export interface LinkFact {
   /** A bridge port that sends back what came in by it. */
   readonly hairpin: boolean
   readonly promiscuous: boolean
+  readonly up: boolean
+  /** Bytes; 0 where it is not known. */
+  readonly mtu: number
+  /** The device that it is built on, as a VLAN or a tunnel may be. */
+  readonly lower: string | undefined
 }
 
 export interface IpRuleFact {
@@ -42,6 +47,8 @@ export interface NodeFacts {
       readonly bridgeInterface: string
       readonly interfaceNamePrefixes: readonly string[]
     }
+    /** NodePorts are asked for on 127.0.0.0/8. */
+    readonly localhostNodePorts: boolean
   }
   readonly nowMs: number
   /** Effective capabilities, as in `NET_ADMIN`, of those that matter. */
@@ -54,6 +61,8 @@ export interface NodeFacts {
   /** By path below `/proc/sys`; what the kernel does not have is not there. */
   readonly sysctls: ReadonlyMap<string, string>
   readonly links: readonly LinkFact[]
+  /** The device of the default route. */
+  readonly underlay: string | undefined
   readonly ipRules: readonly IpRuleFact[]
   /** What `iptables-save` prints, by variant; empty for a variant without tables. */
   readonly iptables: Readonly<Record<IptablesVariantName, string>>

@@ -17,6 +17,13 @@ const DOERS: readonly (readonly [RegExp, string])[] = [
   [/^ovn-k8s-mp0$/, 'OVN-Kubernetes'],
   [/^antrea-gw0$/, 'Antrea (with proxyAll)'],
   [/^bpf(in|out)\.cali$/, 'Calico in eBPF mode'],
+  [/^vhost0$/, 'Contrail (for pods)'],
+]
+
+/** Programs of such software, by the first 15 letters that the kernel keeps of their names. */
+const WORKERS: readonly (readonly [RegExp, string])[] = [
+  [/^nsx-/, 'NSX-T (for pods)'],
+  [/^opflex[-_]agent$/, 'ACI (for pods)'],
 ]
 
 export const otherProxies: Check = {
@@ -33,6 +40,9 @@ export const otherProxies: Check = {
       )
     for (const [device, who] of DOERS)
       if (links.some(({ name }) => device.test(name)))
+        found.push(warning(`${who} may serve Services here`, 'let only one of them do it'))
+    for (const [process, who] of WORKERS)
+      if (processes.some((name) => process.test(name)))
         found.push(warning(`${who} may serve Services here`, 'let only one of them do it'))
     for (const variant of ['nft', 'legacy'] as const)
       if (/^:KUBE-(SVC|SEP)-/m.test(iptables[variant]) && running.length === 0)

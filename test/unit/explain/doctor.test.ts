@@ -1,10 +1,24 @@
-import { linkFacts, ruleFacts, versionLine } from '../../../src/cli/doctor/parse-facts.ts'
-import { CHECKS, examine } from '../../../src/explain/doctor/checks.ts'
+import {
+  linkFacts,
+  ruleFacts,
+  sysctlFacts,
+  underlayOf,
+  versionLine,
+} from '../../../src/daemon/doctor/parse-facts.ts'
+import { CHECKS, examine, START_CHECKS } from '../../../src/explain/doctor/checks.ts'
 import { dataPathOf } from '../../../src/explain/doctor/network-checks.ts'
 import type { LinkFact, NodeFacts } from '../../../src/explain/doctor/node-facts.ts'
 
 function aLink(name: string, kind = '', more: Partial<LinkFact> = {}): LinkFact {
-  return { name, kind, master: undefined, hairpin: false, promiscuous: false, ...more }
+  const plain = {
+    master: undefined,
+    lower: undefined,
+    hairpin: false,
+    promiscuous: false,
+    up: true,
+    mtu: 1500,
+  }
+  return { name, kind, ...plain, ...more }
 }
 
 const BRIDGE = [aLink('cni0', 'bridge'), aLink('veth1', 'veth', { master: 'cni0', hairpin: true })]
@@ -36,7 +50,9 @@ const HEALTHY: NodeFacts = {
       bridgeInterface: '',
       interfaceNamePrefixes: [],
     },
+    localhostNodePorts: false,
   },
+  underlay: 'eth0',
   nowMs: Date.UTC(2026, 5, 1),
   capabilities: new Set(['NET_ADMIN', 'NET_RAW']),
   tools: new Map([
@@ -125,6 +141,14 @@ const BROKEN: readonly BrokenNode[] = [
     found: ['ip-forward', 'error', /ip_forward is 0/, /sysctl -w net\.ipv4\.ip_forward=1/],
   },
   {
+    what: 'forwarding of IPv6 off in a cluster that has it',
+    facts: {
+      ...detect({ clusterCidrs: ['10.244.0.0/16', 'fd00:10:244::/56'] }),
+      ...sysctl('net/ipv6/conf/all/forwarding', '0'),
+    },
+    found: ['ip-forward', 'warning', /no IPv6 gets from or to pods/, /ipv6\.conf\.all\.forwarding=1/],
+  },
+  {
     what: 'strict reverse path filtering with several interfaces for pods',
     facts: {
       links: [aLink('eth0'), aLink('eni1', 'veth')],
@@ -164,6 +188,52 @@ const BROKEN: readonly BrokenNode[] = [
       links: [aLink('cali12', 'veth')],
     },
     found: ['pod-path', 'error', /br9, which does not exist; they are attached by Calico/, /prefix=cali/],
+  },
+  {
+    what: 'a tunnel whose packets do not fit below it',
+    facts: { links: [...HEALTHY.links, aLink('flannel.1', 'vxlan', { lower: 'eth0' })] },
+    found: ['mtu', 'warning', /vxlan flannel\.1 has MTU 1500, and eth0 below it leaves 1450/, /mtu 1450/],
+  },
+  {
+    what: 'pods that send more than their tunnel takes',
+    facts: { links: [...HEALTHY.links, aLink('flannel.1', 'vxlan', { lower: 'eth0', mtu: 1450 })] },
+    found: [
+      'mtu',
+      'warning',
+      /1 pod devices such as veth1 have MTU 1500, and flannel\.1 takes 1450/,
+      /to 1450/,
+    ],
+  },
+  {
+    what: 'pods with jumbo frames on an ordinary wire',
+    facts: { links: [aLink('eth0'), aLink('cali1', 'veth', { mtu: 9000 })] },
+    found: ['mtu', 'warning', /cali1 have MTU 9000, and eth0 takes 1500/, /to 1500/],
+  },
+  {
+    what: 'a VRF that hides the interfaces of pods',
+    facts: {
+      ...detect({ mode: 'InterfaceNamePrefix', interfaceNamePrefixes: ['cali'] }),
+      links: [aLink('eth0'), aLink('red', 'vrf'), aLink('cali1', 'veth', { master: 'red' })],
+    },
+    found: ['vrf', 'warning', /recognised by their interface.*cali1 \(red\)/, /ClusterCIDR/],
+  },
+  {
+    what: 'programs that do not answer out of a VRF',
+    facts: {
+      ...sysctl('net/ipv4/tcp_l3mdev_accept', '0'),
+      links: [aLink('eth0'), aLink('red', 'vrf'), aLink('eth1', '', { master: 'red' })],
+    },
+    found: ['vrf', 'warning', /do not answer connections out of a VRF: eth1/, /tcp_l3mdev_accept=1$/],
+  },
+  {
+    what: 'a way for neighbours to 127.0.0.1',
+    facts: sysctl('net/ipv4/conf/all/route_localnet', '1'),
+    found: ['route-localnet', 'warning', /neighbours reach what listens on 127\.0\.0\.1/, /route_localnet=0/],
+  },
+  {
+    what: 'an agent that serves pods itself',
+    facts: { processes: ['nsx-node-agent'] },
+    found: ['other-proxies', 'warning', /NSX-T \(for pods\) may serve Services/, /only one/],
   },
   {
     what: 'a kube-proxy beside us',
@@ -257,6 +327,27 @@ describe('examine()', () => {
     ])
   })
 
+  test('at the start of the proxy leaves out what needs all rules or the API server', () => {
+    const left = CHECKS.filter((check) => !START_CHECKS.includes(check)).map(({ name }) => name)
+    expect(left).toEqual(['route-localnet', 'other-proxies', 'jump-order', 'api-server'])
+    expect(examine(HEALTHY, START_CHECKS)).toHaveLength(START_CHECKS.length)
+  })
+
+  test('does not ask for forwarding of IPv6 in a cluster of IPv4', () => {
+    const facts = { ...HEALTHY, ...sysctl('net/ipv6/conf/all/forwarding', '0') }
+    expect(examine(facts).filter(({ level }) => level !== 'ok')).toEqual([])
+  })
+
+  test('takes a guarded way to 127.0.0.1 and tunnels that are down for what they are', () => {
+    const guard = '-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "x" -j DROP\n'
+    const facts = {
+      ...sysctl('net/ipv4/conf/all/route_localnet', '1'),
+      iptables: { nft: `${SAVED}${guard}`, legacy: '' },
+      links: [...HEALTHY.links, aLink('tunl0', 'ipip', { up: false })],
+    }
+    expect(examine({ ...HEALTHY, ...facts }).filter(({ level }) => level !== 'ok')).toEqual([])
+  })
+
   test('every check has a broken node that it finds', () => {
     expect(new Set(BROKEN.map(({ found }) => found[0]))).toEqual(new Set(CHECKS.map(({ name }) => name)))
   })
@@ -288,20 +379,34 @@ test('dataPathOf() knows a bridge of any name by its ports, and nothing where th
 describe('parse-facts', () => {
   test('linkFacts() reads what ip prints', () => {
     const text = JSON.stringify([
-      { ifname: 'br', flags: ['UP', 'PROMISC'], linkinfo: { info_kind: 'bridge' } },
+      { ifname: 'br', mtu: 1450, flags: ['UP', 'PROMISC'], linkinfo: { info_kind: 'bridge' } },
       {
         ifname: 'v',
         flags: [],
+        link: 'eth0',
         master: 'br',
         linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: true } },
       },
     ])
     expect(linkFacts(text)).toEqual([
-      aLink('br', 'bridge', { promiscuous: true }),
-      aLink('v', 'veth', { master: 'br', hairpin: true }),
+      aLink('br', 'bridge', { promiscuous: true, mtu: 1450 }),
+      aLink('v', 'veth', { master: 'br', hairpin: true, lower: 'eth0', up: false, mtu: 0 }),
     ])
     expect(linkFacts('')).toEqual([])
     expect(linkFacts('no JSON')).toEqual([])
+  })
+
+  test('underlayOf() takes the first default route', () => {
+    expect(underlayOf('[{"dst":"default","dev":"eth0"},{"dst":"default","dev":"eth1"}]')).toBe('eth0')
+    expect(underlayOf('[ ]')).toBeUndefined()
+  })
+
+  test('sysctlFacts() reads what grep prints', () => {
+    const text = '/proc/sys/net/ipv4/ip_forward:1\n/proc/sys/net/ipv4/conf/eth0.7/rp_filter:2\n'
+    expect([...sysctlFacts(text)]).toEqual([
+      ['net/ipv4/ip_forward', '1'],
+      ['net/ipv4/conf/eth0.7/rp_filter', '2'],
+    ])
   })
 
   test('ruleFacts() reads marks with and without mask', () => {

@@ -7,7 +7,7 @@ import { release } from 'node:os'
 import type { Config } from '../../config/config.ts'
 import type { NodeFacts } from '../../explain/doctor/node-facts.ts'
 import type { Exec } from '../../kernel/exec.ts'
-import { linkFacts, ruleFacts, versionLine } from './parse-facts.ts'
+import { linkFacts, ruleFacts, sysctlFacts, underlayOf, versionLine } from './parse-facts.ts'
 
 /** Bits of the capabilities that matter, as in `linux/capability.h`. */
 const CAPABILITIES = [
@@ -29,7 +29,7 @@ const FEATURES: Readonly<Record<Config['mode'], readonly (readonly [string, stri
     iptables: [],
     ipvs: [
       ['ipset', 'ipset', ['list', '-name']],
-      ['ipvs', 'ipvsadm', ['-L', '-n']],
+      ['ipvs', 'ipvsadm', ['-L', '--timeout']],
     ],
     nftables: [['nft', 'nft', ['list', 'tables']]],
   }
@@ -41,6 +41,9 @@ const SYSCTLS = [
   'net/netfilter/nf_conntrack_count',
   'net/netfilter/nf_conntrack_max',
   'net/ipv4/conf/all/rp_filter',
+  'net/ipv4/conf/all/route_localnet',
+  'net/ipv4/tcp_l3mdev_accept',
+  'net/ipv4/udp_l3mdev_accept',
 ] as const
 
 export interface GatherOptions {
@@ -48,32 +51,37 @@ export interface GatherOptions {
   readonly exec: Exec
   readonly nowMs: number
   readonly signal: AbortSignal
+  /** What costs as much as there are Services and processes is left out: rules outside of `mangle`, and processes. */
+  readonly short?: boolean
 }
+
+const TABLES = ['mangle', 'nat', 'filter', 'raw', 'security'] as const
 
 /** All facts but those about the API server. */
 export async function gatherFacts(options: GatherOptions): Promise<NodeFacts> {
-  const { config, nowMs } = options
-  const { mode, iptablesVariant, masqueradeBit, detectLocal } = config
+  const { config, nowMs, short = false } = options
+  const { mode, iptablesVariant, masqueradeBit, detectLocal, localhostNodePorts } = config
   const ask = asker(options)
   const links = linkFacts(await ask('ip', ['-j', '-d', 'link', 'show']))
-  const [tools, features, sysctls, ipRules, iptables, tables] = await Promise.all([
+  const [tools, features, sysctls, ipRules, iptables, tables, underlay] = await Promise.all([
     toolVersions(ask),
     featureComplaints(options),
     readSysctls(
-      ask,
+      options,
       links.map(({ name }) => name),
     ),
     ask('ip', ['-j', 'rule', 'show']).then(ruleFacts),
-    savedRules(ask),
+    savedRules(ask, short ? ['mangle'] : TABLES),
     ask('nft', ['list', 'tables']),
+    underlayDevice(ask),
   ])
   return {
-    settings: { mode, iptablesVariant, masqueradeBit, detectLocal },
-    ...{ nowMs, tools, features, sysctls, links, ipRules, iptables },
+    settings: { mode, iptablesVariant, masqueradeBit, detectLocal, localhostNodePorts },
+    ...{ nowMs, tools, features, sysctls, links, ipRules, iptables, underlay },
     capabilities: await capabilities(),
     kernelRelease: release(),
     nftTables: [...tables.matchAll(/^table (\S+ \S+)$/gm)].map((match) => match[1] ?? ''),
-    processes: await processNames(),
+    processes: short ? [] : await processNames(),
     api: undefined,
   }
 }
@@ -117,20 +125,36 @@ async function featureComplaints({
   return found
 }
 
-async function readSysctls(ask: Ask, devices: readonly string[]): Promise<ReadonlyMap<string, string>> {
+/** One program for all, however many devices there are; what the kernel does not have makes it fail and is left out. */
+async function readSysctls(
+  { exec, signal }: GatherOptions,
+  devices: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
   const keys = [...SYSCTLS, ...devices.map((name) => `net/ipv4/conf/${name}/rp_filter`)]
-  const values = await Promise.all(
-    keys.map(async (key) => [key, (await ask('cat', [`/proc/sys/${key}`])).trim()] as const),
-  )
-  return new Map(values.filter(([, value]) => value !== ''))
+  const args = ['-s', '-H', '', ...keys.map((key) => `/proc/sys/${key}`)]
+  const result = await exec.run({ file: 'grep', args, signal, timeoutMs: 10_000 }).catch(() => undefined)
+  return sysctlFacts(result?.stdout ?? '')
 }
 
-/** Asking legacy iptables for its tables would make them, so only those that exist are asked for. */
-async function savedRules(ask: Ask): Promise<NodeFacts['iptables']> {
-  const nft = await ask('iptables-nft-save', [])
-  const tables = (await ask('cat', ['/proc/net/ip_tables_names'])).split('\n').filter((name) => name !== '')
-  const legacy = await Promise.all(tables.map((table) => ask('iptables-legacy-save', ['-t', table])))
-  return { nft, legacy: legacy.join('') }
+async function underlayDevice(ask: Ask): Promise<string | undefined> {
+  const [v4, v6] = await Promise.all([
+    ask('ip', ['-j', 'route', 'show', 'default']),
+    ask('ip', ['-j', '-6', 'route', 'show', 'default']),
+  ])
+  return underlayOf(v4) ?? underlayOf(v6)
+}
+
+/** Asking for a table would make it, so only those that exist are asked for. */
+async function savedRules(ask: Ask, wanted: readonly string[]): Promise<NodeFacts['iptables']> {
+  const existing = (await ask('cat', ['/proc/net/ip_tables_names'])).split('\n')
+  const save = async (program: string, tables: readonly string[]): Promise<string> =>
+    (await Promise.all(tables.map((table) => ask(program, ['-t', table])))).join('')
+  const nft = wanted === TABLES ? ask('iptables-nft-save', []) : save('iptables-nft-save', wanted)
+  const legacy = save(
+    'iptables-legacy-save',
+    wanted.filter((table) => existing.includes(table)),
+  )
+  return { nft: await nft, legacy: await legacy }
 }
 
 async function capabilities(): Promise<ReadonlySet<string>> {

@@ -12,8 +12,22 @@ export function linkFacts(text: string): readonly LinkFact[] {
       master: asText(link['master']),
       hairpin: asObject(info['info_slave_data'])['hairpin'] === true,
       promiscuous: asList(link['flags']).includes('PROMISC'),
+      up: asList(link['flags']).includes('UP'),
+      mtu: typeof link['mtu'] === 'number' ? link['mtu'] : 0,
+      lower: asText(link['link']),
     }
   })
+}
+
+/** `ip -j route show default`: the device of the best one, which comes first. */
+export function underlayOf(text: string): string | undefined {
+  return asText(rowsOf(text)[0]?.['dev'])
+}
+
+/** `grep -H ''` over files below `/proc/sys`. */
+export function sysctlFacts(text: string): ReadonlyMap<string, string> {
+  const lines = [...text.matchAll(/^\/proc\/sys\/([^:]+):(.*)$/gm)]
+  return new Map(lines.map(([, key = '', value = '']) => [key, value.trim()]))
 }
 
 /** `ip -j rule show`: those that look at the mark. */
