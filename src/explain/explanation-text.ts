@@ -44,7 +44,7 @@ function endpointTable({ endpoints, connections }: ExplainedPort): string {
   const total =
     connections === undefined
       ? ''
-      : `${connections.total} open connections, ${connections.unanswered} of them without an answer yet\n`
+      : `open connections: ${connections.total}; without an answer yet: ${connections.unanswered}\n`
   return textTable(rows, 'endpoints in any EndpointSlice') + total
 }
 

@@ -143,7 +143,7 @@ describe('explanationText()', () => {
     expect(text).toContain('ClusterIP 172.30.0.1:80/TCP: internal, policy Cluster')
     expect(text).toContain('a connection from 10.244.9.9 goes to one of')
     expect(text).toMatch(/10\.244\.1\.6:8080 +node-b +ready +100 +3 +in: it is ready/)
-    expect(text).toContain('3 open connections, 1 of them without an answer yet')
+    expect(text).toContain('open connections: 3; without an answer yet: 1')
     expect(text).toContain('chain nat/KUBE-SERVICES')
   })
 
