@@ -254,7 +254,7 @@ function sliceOf(service: string, endpoint: NonNullable<BrokenSetUp['endpoint']>
     metadata: { name: `${service}-x`, namespace: 'default', labels },
     ports: [{ port: 8080, protocol: 'TCP' }],
     endpoints: [{ addresses: ['10.244.9.9'], ...endpoint }],
-  } as ApiObject
+  }
 }
 
 describe('a node that boots while the API server is gone', () => {
