@@ -11,16 +11,18 @@ import {
   DESTINATION,
   DESTINATION_ATTRIBUTES,
   GET_DESTINATIONS,
+  GET_SERVICE,
   IPVS_VERSION,
   encodeCommand,
   encodeSelector,
 } from '../netfilter/ipvs/netlink-message.ts'
 import { type IpvsServer, realServerKey } from '../netfilter/ipvs/virtual-server.ts'
 import { hostPort, ipFromBytes } from '../net/ip.ts'
-import { GenericNetlink, type NetlinkCommand, type Refusal, readAttributes } from './generic-netlink.ts'
+import { GenericNetlink, type NetlinkCommand, type Refusal } from './generic-netlink.ts'
 import type { IpvsControl, IpvsTimeouts } from './ipvs-control.ts'
 import type { Ipvsadm } from './ipvsadm.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
+import { readAttributes } from './netlink-exchange.ts'
 
 const AF_INET6 = 10
 
@@ -51,7 +53,10 @@ export class IpvsNetlink implements IpvsControl {
   }
 
   async has(selector: string, signal: AbortSignal): Promise<boolean> {
-    return this.#program.has(selector, signal)
+    signal.throwIfAborted()
+    const attributes = encodeSelector(selector)
+    if (attributes === undefined) return false
+    return (await this.#netlink.get({ number: GET_SERVICE, attributes }).catch(lost)) !== undefined
   }
 
   async setTimeouts(timeouts: IpvsTimeouts, signal: AbortSignal): Promise<void> {

@@ -12,6 +12,7 @@ const COMMANDS = {
   'virtual-server': { add: 1, edit: 2, delete: 3 },
   'real-server': { add: 5, edit: 6, delete: 7 },
 } as const
+export const GET_SERVICE = 4
 export const GET_DESTINATIONS = 8
 /** Attributes of every command. */
 const SERVICE = 1
