@@ -43,6 +43,12 @@ export class Iptables {
     return (await this.#run(request, `Cannot read the counters of table ${table}`, signal)).stdout
   }
 
+  /** All tables that exist, in one text. */
+  async saveAll(signal?: AbortSignal): Promise<string> {
+    const { save } = this.programs
+    return (await this.#run({ file: save, args: [] }, 'Cannot read the tables', signal)).stdout
+  }
+
   /** Some chains of a table in the words of `iptables-save`; those that do not exist are left out. */
   async listChains(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
     const lists =
