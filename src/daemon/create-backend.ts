@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
 import { findIptables, Iptables } from '../kernel/iptables.ts'
 import { NftNotifications } from '../kernel/nft-notifications.ts'
+import { openIpvsSenses } from '../kernel/ipvs-senses.ts'
 import { openIpvsControl } from '../kernel/open-ipvs-control.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
@@ -42,6 +43,7 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
         nodeName,
         ipvs: config.ipvs,
         control: await openIpvsControl(exec, log),
+        senses: async (chosen) => openIpvsSenses(options.family, chosen),
       })
     case 'nftables':
       return createNftablesBackend({

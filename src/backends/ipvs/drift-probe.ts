@@ -1,113 +1,193 @@
 /**
- * Asks a few small questions in turn whose answers change when somebody flushes, deletes or restores what is ours: a
- * jump, a virtual server, an address, a set. Each call asks two, so it can be made several times a second.
+ * Notices what others do to our objects, and runs no program while nobody does anything: addresses, sizes of sets and the
+ * table of virtual servers are asked for within this process, about the rules of iptables' nft variant the kernel tells by
+ * itself, and legacy rules are read only after a count of rules in the kernel has changed.
  */
-import type { IpLink } from '../../kernel/ip-link.ts'
-import type { Ipset } from '../../kernel/ipset.ts'
 import type { Iptables } from '../../kernel/iptables.ts'
 import type { IpvsControl } from '../../kernel/ipvs-control.ts'
-import { parseCommand } from '../../netfilter/ipvs/command.ts'
-import { type Family, type Ip, parseIp } from '../../net/ip.ts'
-import type { Drift, KernelScript } from '../backend.ts'
-import { DEVICE, JUMPS, setNameFor } from './names.ts'
+import type { IpvsSenses } from '../../kernel/ipvs-senses.ts'
+import type { Chain, SharedChain, SharedRule } from '../../netfilter/iptables/chain.ts'
+import { readServerTable } from '../../netfilter/ipvs/server-table.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Drift } from '../backend.ts'
+import type { KernelLedger } from './kernel-ledger.ts'
 import { observedRules } from './observe.ts'
+import type { IpvsPlanner } from './plan.ts'
+
+/** What grows with the cluster is looked at so rarely that it takes a fiftieth of one processor at most. */
+const REST_PER_LOOK = 50
+const LONGEST_REST_MS = 30_000
+/** Rules are read this often where the kernel gives no hint, and where it does. */
+const RULES_WITHOUT_HINT_MS = 700
+const RULES_WITH_HINT_MS = 60_000
+/** A restore makes a transaction per table and a few more the first time. */
+const MOST_TRANSACTIONS = 1000
+
+type Rule = Chain | SharedRule | SharedChain
 
 export interface DriftProbeOptions {
-  readonly family: Family
+  readonly senses: IpvsSenses
+  readonly ledger: KernelLedger
+  readonly planner: Pick<IpvsPlanner, 'family'> & {
+    localIps(): Iterable<Ip>
+    rules(): Iterable<Rule>
+  }
   readonly control: Pick<IpvsControl, 'has'>
-  readonly ipset: Ipset
-  readonly ipLink: IpLink
   readonly iptables: Iptables
+  readonly clock: Clock
 }
 
-/** Chains of others that hold our jumps; who flushes a table takes them along. */
-const TABLES = (['nat', 'filter', 'mangle'] as const).map(
-  (table) =>
-    [table, [...new Set(JUMPS.flatMap((jump) => (jump.table === table ? [jump.chain] : [])))]] as const,
-)
-
-type Question = (signal: AbortSignal) => Promise<string | undefined>
+type Look = (signal: AbortSignal) => string | undefined | Promise<string | undefined>
 
 export class DriftProbe {
   readonly #options: DriftProbeOptions
-  readonly #questions: readonly Question[]
-  #turn = 0
-  #tableTurn = 0
-  #selector: string | undefined
-  #ip: Ip | undefined
-  #addressCount: number | undefined
+  readonly #looks: readonly Look[]
+  /** Counts our own writes: what was seen while one of them began says nothing. */
+  #version = 0
+  /** Counts how often the kernel was read. */
+  #reads = 0
+  #told: { readonly what: string; readonly version: number; readonly reads: number } | undefined
+  readonly #addresses: PacedLook
+  readonly #servers: PacedLook
+  #rules: { readonly token: string | undefined; readonly readAtMs: number } | undefined
 
   constructor(options: DriftProbeOptions) {
     this.#options = options
-    this.#questions = [
-      (signal) => this.#server(signal),
-      (signal) => this.#address(signal),
-      (signal) => this.#set(signal),
+    const { clock, control, ledger, senses, planner } = options
+    this.#addresses = new PacedLook(clock)
+    this.#servers = new PacedLook(clock)
+    this.#looks = [
+      async () => {
+        const ip = first(planner.localIps())
+        return ip === undefined || (await senses.isLocal(ip)) ? undefined : notLocal(ip)
+      },
+      async (signal) => {
+        const selector = ledger.someSelector
+        return selector === undefined || (await control.has(selector, signal))
+          ? undefined
+          : `virtual server "${selector}" is missing`
+      },
+      async () => ledger.wrongSet(await senses.setSizes()),
+      async () =>
+        this.#addresses.look(async () => {
+          const found = await senses.localIps()
+          for (const ip of planner.localIps()) if (!found.has(ip)) return notLocal(ip)
+          return undefined
+        }),
+      async () =>
+        this.#servers.look(async () =>
+          ledger.wrongServer(readServerTable(await senses.serverTable(), planner.family)),
+        ),
+      async (signal) => this.#readRules(signal),
     ]
   }
 
-  /** What was known may change now. */
-  forget(): void {
-    this.#addressCount = undefined
+  /** The kernel is being read. */
+  looked(): void {
+    this.#reads++
   }
 
-  /** Looks out for things that this script has put into the kernel, and for the number of addresses on record. */
-  watch(script: KernelScript, addressCount: number): void {
-    this.#addressCount = addressCount
-    for (const { file, stdin } of script) {
-      if (file === 'ipvsadm') this.#watchServers(stdin)
-      if (file === 'ip') this.#watchAddresses(stdin)
-    }
+  /** Runs a write of our own, which is nobody's drift. */
+  async ownWrite<T>(write: () => Promise<T>): Promise<T> {
+    this.#version++
+    const { ruleChanges } = this.#options.senses
+    const all = ruleChanges.reduce<() => Promise<T>>(
+      (inner, table) => async () => table.ownWrites(MOST_TRANSACTIONS, inner),
+      write,
+    )
+    return all()
   }
 
-  /** `undefined`: what was asked is as we left it. Throws `KernelError`. */
+  /** `undefined`: all that can be seen is as we left it. Throws `KernelError`. */
   async check(signal: AbortSignal): Promise<Drift | undefined> {
-    const question = this.#questions[this.#turn++ % this.#questions.length]
-    const what = (await this.#jumps(signal)) ?? (await question?.(signal))
-    return what === undefined ? undefined : { what }
+    const version = this.#version
+    if (!this.#options.ledger.isKnown) return undefined
+    let isClean = true
+    for (const look of this.#looks) {
+      const what = await look(signal)
+      if (version !== this.#version) return undefined
+      if (what === undefined) continue
+      isClean = false
+      if (this.#isVain(what)) continue
+      this.#told = { what, version, reads: this.#reads }
+      return { what }
+    }
+    if (isClean) this.#told = undefined
+    return undefined
   }
 
-  #watchServers(stdin: string): void {
-    const kept = this.#selector === undefined ? undefined : `-D ${this.#selector}\n`
-    if (kept !== undefined && stdin.includes(kept)) this.#selector = undefined
-    if (this.#selector !== undefined) return
-    const [line = ''] = /^-A .*$/m.exec(stdin) ?? []
-    this.#selector = parseCommand(line)?.server.selector
+  /** It was told before, then the kernel was read, and there was nothing to repair: a kernel that prints otherwise. */
+  #isVain(what: string): boolean {
+    const told = this.#told
+    return told?.what === what && told.version === this.#version && told.reads < this.#reads
   }
 
-  #watchAddresses(stdin: string): void {
-    if (this.#ip !== undefined && stdin.includes(`route del local ${this.#ip}/`)) this.#ip = undefined
-    const found = /^route replace local ([^/ ]+)\//m.exec(stdin)?.[1]
-    if (this.#ip === undefined && found !== undefined) this.#ip = parseIp(found)
+  async #readRules(signal: AbortSignal): Promise<string | undefined> {
+    const { clock, iptables, planner } = this.#options
+    // Taken before reading: a change in between is then noticed next time.
+    const hint = this.#hint()
+    const nowMs = clock.monotonic()
+    const restMs = hint.isGiven ? RULES_WITH_HINT_MS : RULES_WITHOUT_HINT_MS
+    const known = this.#rules
+    if (known !== undefined && known.token === hint.token && nowMs - known.readAtMs < restMs) return undefined
+    const wrong = wrongRule(planner.rules(), observedRules(await iptables.saveAll(signal)))
+    this.#rules = wrong === undefined ? { token: hint.token, readAtMs: nowMs } : undefined
+    return wrong
   }
 
-  async #jumps(signal: AbortSignal): Promise<string | undefined> {
-    const [table, chains] = TABLES[this.#tableTurn++ % TABLES.length] ?? ['nat', []]
-    const text = await this.#options.iptables.listChains(table, chains, signal)
-    const seen = new Set(observedRules(text).map(({ key }) => key))
-    const lost = JUMPS.find((jump) => jump.table === table && !seen.has(jump.key))
-    return lost && `jump from ${table} ${lost.chain} is missing: "${lost.rule}"`
+  /** What changes whenever rules do, as far as the kernel tells. */
+  #hint(): { readonly isGiven: boolean; readonly token: string | undefined } {
+    const { iptables, senses } = this.#options
+    if (iptables.programs.variant === 'legacy') {
+      const token = senses.ruleToken()
+      return { isGiven: token !== undefined, token }
+    }
+    const told = senses.ruleChanges.flatMap((table) => table.foreignChange() ?? [])
+    if (told.length > 0) this.#rules = undefined
+    return { isGiven: senses.ruleChanges.length > 0, token: '' }
+  }
+}
+
+/** A look at something that grows with the cluster: it rests in proportion to what it took. */
+class PacedLook {
+  readonly #clock: Clock
+  #dueMs = -Infinity
+
+  constructor(clock: Clock) {
+    this.#clock = clock
   }
 
-  async #server(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#selector === undefined || (await this.#options.control.has(this.#selector, signal)))
-      return undefined
-    return `virtual server "${this.#selector}" is missing`
+  async look(work: () => Promise<string | undefined>): Promise<string | undefined> {
+    const startedMs = this.#clock.monotonic()
+    if (startedMs < this.#dueMs) return undefined
+    const what = await work()
+    const nowMs = this.#clock.monotonic()
+    this.#dueMs = nowMs + Math.min(LONGEST_REST_MS, (nowMs - startedMs) * REST_PER_LOOK)
+    return what
   }
+}
 
-  async #address(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#ip === undefined || (await this.#options.ipLink.isLocal(this.#ip, DEVICE, signal)))
-      return undefined
-    return `address ${this.#ip} is not local any more`
-  }
+function notLocal(ip: Ip): string {
+  return `address ${ip} is not local any more`
+}
 
-  async #set(signal: AbortSignal): Promise<string | undefined> {
-    const name = setNameFor('KUBE-IPVS-IPS', this.#options.family)
-    const count = await this.#options.ipset.count(name, signal)
-    const before = this.#addressCount
-    if (count === undefined) return `set ${name} is missing`
-    return before === undefined || before === count
-      ? undefined
-      : `set ${name} has ${count} elements, not ${before}`
+function first<T>(items: Iterable<T>): T | undefined {
+  for (const item of items) return item
+  return undefined
+}
+
+/** A line about the first rule or chain that is not as planned. */
+function wrongRule(wanted: Iterable<Rule>, found: readonly Rule[]): string | undefined {
+  const texts = new Map(found.map(({ key, text }) => [key, text]))
+  for (const rule of wanted) {
+    const text = texts.get(rule.key)
+    const isJump = rule.kind === 'shared-rule'
+    if (text === undefined)
+      return isJump
+        ? `jump from ${rule.table} ${rule.chain} is missing: "${rule.rule}"`
+        : `chain ${rule.table} ${rule.name} is missing`
+    if (text !== rule.text && !isJump) return `chain ${rule.table} ${rule.name} holds other rules`
   }
+  return undefined
 }

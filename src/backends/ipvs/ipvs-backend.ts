@@ -13,6 +13,7 @@ import { Ipset } from '../../kernel/ipset.ts'
 import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
 import { Ipvsadm } from '../../kernel/ipvsadm.ts'
 import type { IpvsControl } from '../../kernel/ipvs-control.ts'
+import type { IpvsSenses } from '../../kernel/ipvs-senses.ts'
 import { IpvsSchedulers } from '../../kernel/ipvs-schedulers.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
 import { Sysctls } from '../../kernel/sysctl.ts'
@@ -35,8 +36,10 @@ import { chooseScheduler } from './plan-scheduler.ts'
 import { IpvsPlanner } from './plan.ts'
 import { DriftProbe } from './drift-probe.ts'
 import { ExcludedServers } from './excluded-servers.ts'
+import { KernelLedger } from './kernel-ledger.ts'
 import { leavingObjects } from './retire.ts'
 import { scriptFor } from './script.ts'
+import { ToolProbe } from './tool-probe.ts'
 
 export interface IpvsBackendOptions {
   readonly options: BackendOptions
@@ -49,6 +52,11 @@ export interface IpvsBackendOptions {
   readonly variant?: IptablesVariant | undefined
   /** How the kernel's virtual servers are reached; default: the program `ipvsadm`. */
   readonly control?: IpvsControl
+  /**
+   * How drift is noticed without running programs, in the namespace of this process; asked for when it is first looked
+   * for. Default, and where it resolves to `undefined`: by running programs.
+   */
+  readonly senses?: (variant: IptablesVariant) => Promise<IpvsSenses | undefined>
   readonly clock?: Clock
 }
 
@@ -85,7 +93,14 @@ export class IpvsBackend implements Backend<IpvsObject> {
   readonly #drains: DrainList
   readonly #excluded: ExcludedServers
   readonly #schedulers: IpvsSchedulers
-  readonly #probe: DriftProbe
+  readonly #ledger = new KernelLedger()
+  readonly #openSenses: (variant: IptablesVariant) => Promise<IpvsSenses | undefined>
+  /** One of the two looks for drift. */
+  #probe: DriftProbe | undefined
+  #isProbeOpened = false
+  readonly #toolProbe: ToolProbe
+  /** What each script is for, for those who hand it back to be applied. */
+  readonly #changes = new WeakMap<KernelScript, Changes<IpvsObject>>()
   /** How long the servers that the last script takes out may drain. */
   #drainSeconds = new Map<string, number | undefined>()
 
@@ -104,13 +119,9 @@ export class IpvsBackend implements Backend<IpvsObject> {
     this.#drains = new DrainList(this.#settings.drainTimeoutMs)
     this.#excluded = new ExcludedServers(this.#settings.excludeCidrs)
     this.#schedulers = new IpvsSchedulers(this.#control, defaultScheduler(this.#settings))
-    this.#probe = new DriftProbe({
-      family: options.family,
-      control: this.#control,
-      ipset: this.#ipset,
-      ipLink: this.#ipLink,
-      iptables,
-    })
+    this.#openSenses = wiring.senses ?? (() => Promise.resolve(undefined))
+    const parts = { family: options.family, control: this.#control, iptables }
+    this.#toolProbe = new ToolProbe({ ...parts, ipset: this.#ipset, ipLink: this.#ipLink })
   }
 
   get family() {
@@ -147,11 +158,15 @@ export class IpvsBackend implements Backend<IpvsObject> {
     )
     const { family } = this
     const draining = this.#drains.keys
-    return scriptFor(changes, { family, draining, restoreProgram: this.#iptables.programs.restore })
+    const script = scriptFor(changes, { family, draining, restoreProgram: this.#iptables.programs.restore })
+    this.#changes.set(script, changes)
+    return script
   }
 
   async observe(signal: AbortSignal): Promise<KernelState<IpvsObject>> {
     const { family } = this
+    this.#ledger.forget()
+    this.#probe?.looked()
     const [sets, rules, servers, view] = await Promise.all([
       this.#ipset.save(signal),
       this.#savedRules(signal),
@@ -179,14 +194,19 @@ export class IpvsBackend implements Backend<IpvsObject> {
       ...bound,
       ...this.#withoutDraining(ownServers(servers, isOwn)),
     ]
+    this.#ledger.observed(objects)
     const isCold = objects.every(({ kind }) => kind === 'device')
     return isCold ? emptyState() : observedState(objects)
   }
 
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
-    this.#probe.forget()
-    for (const step of script) await this.#applyStep(step, signal)
-    this.#probe.watch(script, this.#planner.addressCount)
+    this.#ledger.forget()
+    this.#toolProbe.forget()
+    const write = async () => this.#applySteps(script, signal)
+    const written = await (this.#probe === undefined ? write() : this.#probe.ownWrite(write))
+    const changes = this.#changes.get(script)
+    if (changes !== undefined) this.#ledger.written(changes, written)
+    this.#toolProbe.watch(script, this.#planner.addressCount)
   }
 
   substitution(port: PortForwarding): string | undefined {
@@ -200,7 +220,8 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   async probe(signal: AbortSignal): Promise<Drift | undefined> {
-    return this.#probe.check(signal)
+    if (!this.#isProbeOpened) this.#probe = await this.#openProbe()
+    return (this.#probe ?? this.#toolProbe).check(signal)
   }
 
   /**
@@ -260,6 +281,21 @@ export class IpvsBackend implements Backend<IpvsObject> {
     return { removed: isLast ? [...lines, `device ${DEVICE}`] : lines, waiting }
   }
 
+  /** Once for each backend that looks for drift: others are made to read the kernel a single time. */
+  async #openProbe(): Promise<DriftProbe | undefined> {
+    this.#isProbeOpened = true
+    const senses = await this.#openSenses(this.#iptables.programs.variant)
+    if (senses === undefined) return undefined
+    return new DriftProbe({
+      senses,
+      ledger: this.#ledger,
+      planner: this.#planner,
+      control: this.#control,
+      iptables: this.#iptables,
+      clock: this.#clock,
+    })
+  }
+
   /** Drained servers are not part of the state: they go by themselves, or come back by a change. */
   #withoutDraining(servers: readonly IpvsServer[]): readonly IpvsServer[] {
     const drained = new Set<string>()
@@ -274,12 +310,17 @@ export class IpvsBackend implements Backend<IpvsObject> {
     return others
   }
 
-  async #applyStep(step: ScriptStep, signal: AbortSignal): Promise<void> {
-    const { file, args, stdin, purpose } = step
-    if (file === 'ipvsadm') {
-      await this.#writeServers(stdin, signal)
-      return
+  /** Resolves to the commands for virtual servers that were carried out. */
+  async #applySteps(script: KernelScript, signal: AbortSignal): Promise<readonly string[]> {
+    const written: string[] = []
+    for (const step of script) {
+      if (step.file === 'ipvsadm') written.push(await this.#writeServers(step.stdin, signal))
+      else await this.#applyStep(step, signal)
     }
+    return written
+  }
+
+  async #applyStep({ file, args, stdin, purpose }: ScriptStep, signal: AbortSignal): Promise<void> {
     const request = { file, args, stdin, signal, timeoutMs: 300_000 }
     // Making the device fails where it is made already; whether it is there shows in the next step.
     if (args.includes('-force')) await this.#exec.run(request)
@@ -303,12 +344,13 @@ export class IpvsBackend implements Backend<IpvsObject> {
     }
   }
 
-  async #writeServers(stdin: string, signal: AbortSignal): Promise<void> {
+  async #writeServers(stdin: string, signal: AbortSignal): Promise<string> {
     const foreign = this.#excluded.claim(stdin)
     if (foreign !== undefined) throw takenBySomebodyElse(stdin, foreign)
     const script = await this.#schedulers.withAvailable(stdin, signal)
     await this.#control.restore(script, signal)
     this.#drains.follow(script, this.#clock.now(), (key) => this.#drainSeconds.get(key))
+    return script
   }
 
   async #savedRules(signal: AbortSignal): Promise<string> {

@@ -8,7 +8,8 @@
 import { ShardedMap } from '../../collections/sharded-map.ts'
 import type { Forwarding, NodeForwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
-import type { Ip } from '../../net/ip.ts'
+import type { Family, Ip } from '../../net/ip.ts'
+import type { IptablesObject } from '../../netfilter/iptables/chain.ts'
 import { type Fragment, type KernelState, emptyState, fragmentOf } from '../../netfilter/kernel-state.ts'
 import type { BackendOptions } from '../backend.ts'
 import { serverMark } from './names.ts'
@@ -39,6 +40,21 @@ export class IpvsPlanner {
 
   constructor(options: IpvsPlannerOptions) {
     this.#options = options
+  }
+
+  get family(): Family {
+    return this.#options.options.family
+  }
+
+  /** The addresses that the last plan makes local. */
+  *localIps(): Generator<Ip> {
+    for (const { object } of this.#shared.values()) if (object.kind === 'local-route') yield object.ip
+  }
+
+  /** All chains and jumps of the last plan. */
+  *rules(): Generator<IptablesObject> {
+    for (const part of ['glue', 'ranges'])
+      for (const object of this.#state.get(part)?.values() ?? []) if (isRule(object)) yield object
   }
 
   /** How many addresses the last plan makes local. */
@@ -181,6 +197,10 @@ export class IpvsPlanner {
     const { masqueradeMark } = this.#options.options
     return fragmentOf<IpvsObject>(planRangeChains([...this.#ranges.values()].flat(), masqueradeMark))
   }
+}
+
+function isRule(object: IpvsObject): object is IptablesObject {
+  return object.kind === 'chain' || object.kind === 'shared-rule' || object.kind === 'shared-chain'
 }
 
 /** NodePorts never answer on loopback in this mode: IPVS has no packets there. */
