@@ -97,14 +97,19 @@ export class TcpLab {
     return peer
   }
 
-  /** A connection; its first line is `open`, or the code of the error. */
-  connect(namespace: NetNamespace, ip: string, port: number): Peer {
-    return this.#start(namespace, ['connect', ip, String(port)])
+  /** A connection; its first line is `open`, or the code of the error. `from`: the client's own port. */
+  connect(namespace: NetNamespace, ip: string, port: number, from?: number): Peer {
+    return this.#start(namespace, [
+      'connect',
+      ip,
+      String(port),
+      ...(from === undefined ? [] : [String(from)]),
+    ])
   }
 
   /** Who answers a new connection, or why nobody does: `a 80 203.0.113.5`, `ECONNREFUSED`. */
-  async who(namespace: NetNamespace, ip: string, port: number): Promise<string> {
-    const peer = this.connect(namespace, ip, port)
+  async who(namespace: NetNamespace, ip: string, port: number, from?: number): Promise<string> {
+    const peer = this.connect(namespace, ip, port, from)
     const first = await peer.line()
     const answer = first === 'open' ? await peer.ask('who') : first
     await peer.close()

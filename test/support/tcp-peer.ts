@@ -2,7 +2,7 @@
  * A TCP server or client that lives as long as its standard input is open, to be run inside a namespace:
  *
  *     tcp-peer.ts serve <name> <port>...      answers `<name> <port of the server> <address of the client>` to every line
- *     tcp-peer.ts connect <ip> <port>         sends lines of standard input, prints what comes
+ *     tcp-peer.ts connect <ip> <port> [from]  sends lines of standard input, prints what comes; `from`: its own port
  *
  * The client prints `open`, the answers, and at the end `closed` or the code of the error.
  */
@@ -22,7 +22,8 @@ if (mode === 'serve')
       })
     }).listen(port, '::', () => process.stdout.write('ready\n'))
 else {
-  const socket = connect({ host: first, port: Number(rest[0]) })
+  const [port, from] = rest.map(Number)
+  const socket = connect({ host: first, port: port ?? 0, ...(from === undefined ? {} : { localPort: from }) })
   socket.on('connect', () => process.stdout.write('open\n'))
   socket.on('data', (data) => process.stdout.write(data))
   socket.on('error', (error: NodeJS.ErrnoException) => process.stdout.write(`${error.code ?? '?'}\n`))
