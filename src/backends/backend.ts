@@ -75,6 +75,11 @@ export interface Backend<O extends KernelObject> {
    */
   counters?(keys: ReadonlySet<string>, signal: AbortSignal): Promise<ReadonlyMap<string, readonly number[]>>
   /**
+   * Open connections by service port, where the kernel counts them beside connection tracking; by one program for all.
+   * Throws `KernelError`.
+   */
+  connections?(signal: AbortSignal): Promise<ReadonlyMap<ServicePortKey, number>>
+  /**
    * Removes all that is ours (and a former kube-proxy's of this mode), in this family, and nothing else; resolves to
    * what was removed, a line each.
    */

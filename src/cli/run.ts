@@ -27,18 +27,23 @@ export async function runDaemon(
 ): Promise<number> {
   const log = loggerOf(wanted.config)
   const next = { wanted }
+  const reloads: Record<Reload, number> = { applied: 0, refused: 0 }
   while (!signal.aborted) {
     const reload = new AbortController()
     const current = next.wanted
+    const running: Running = { proxy: undefined }
     const following = followConfig(
       argv,
       { current, log, signal: AbortSignal.any([signal, reload.signal]) },
-      (changed) => {
+      (outcome, changed) => {
+        reloads[outcome]++
+        running.proxy?.metrics.recordConfigReload(outcome)
+        if (changed === undefined) return
         next.wanted = changed
         reload.abort()
       },
     )
-    await runOnce(current, log, AbortSignal.any([signal, reload.signal]))
+    await runOnce(current, { log, reloads, running }, AbortSignal.any([signal, reload.signal]))
     reload.abort()
     await following
   }
@@ -46,9 +51,22 @@ export async function runDaemon(
   return 0
 }
 
+type Reload = 'applied' | 'refused'
+
+interface Running {
+  proxy: Proxy | undefined
+}
+
+interface RunContext {
+  readonly log: AdjustableLogger
+  /** What became of changed configuration files so far; each proxy counts anew, and these with it. */
+  readonly reloads: Readonly<Record<Reload, number>>
+  readonly running: Running
+}
+
 async function runOnce(
   { config, values, notes }: Wanted,
-  log: AdjustableLogger,
+  { log, reloads, running }: RunContext,
   signal: AbortSignal,
 ): Promise<void> {
   const version = readVersion().number
@@ -63,6 +81,9 @@ async function runOnce(
     flags: flagValues(values),
     setVerbosity: (level) => log.setVerbosity(level),
   })
+  for (const outcome of ['applied', 'refused'] as const)
+    proxy.metrics.recordConfigReload(outcome, reloads[outcome])
+  running.proxy = proxy
   log.info({ version, mode: config.mode, node: proxy.nodeName, pid: process.pid }, 'Fairlead starts')
   const ended = new AbortController()
   const wanted = wantedSysctls(config.conntrack, cpus().length)
@@ -86,11 +107,11 @@ interface Following {
   readonly signal: AbortSignal
 }
 
-/** Calls `apply` with the first usable change of the configuration file; an unusable one is told and left out. */
+/** Tells what becomes of each change of the configuration file; ends with the first usable one. */
 async function followConfig(
   argv: readonly string[],
   { current, log, signal }: Following,
-  apply: (changed: Wanted) => void,
+  tell: (outcome: Reload, changed?: Wanted) => void,
 ): Promise<void> {
   const { configFile: path } = current.config
   if (path === undefined) return
@@ -104,6 +125,7 @@ async function followConfig(
     if (change.type === 'refused') {
       for (const { message } of change.errors)
         log.error({ reason: message }, 'The changed configuration is refused; the one before it stays')
+      tell('refused')
       continue
     }
     const { live, restart } = change.changed
@@ -112,7 +134,7 @@ async function followConfig(
       { settings: [...live, ...restart] },
       'The configuration changed; starting over with it, the kernel keeps answering',
     )
-    apply(change)
+    tell('applied', change)
     return
   }
 }

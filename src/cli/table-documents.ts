@@ -17,7 +17,8 @@ const METRICS_HEAD = `# Metrics
 Written by \`scripts/write-tables.ts\` from \`src/metrics/metric-table.ts\`; do not edit.
 
 Served at \`/metrics\` of the metrics server (\`127.0.0.1:10249\`). Beside these there are the usual \`process_…\` metrics.
-Not there: the \`go_…\` metrics of the Go runtime, \`informer_…\`, \`workqueue_…\` and \`leader_election_…\` of Kubernetes' Go libraries, and \`rest_client_…\` metrics about their transports.
+Not there: the \`go_…\` metrics of the Go runtime, \`informer_…\`, \`workqueue_…\` and \`leader_election_…\` of Kubernetes' Go libraries, \`rest_client_…\` metrics about their transports, and
+\`kubeproxy_iptables_localhost_nodeports_accepted_packets_total\`, which needs a kernel module (nfacct) that our rules do without.
 `
 
 /** File name → complete text, not yet formatted. */

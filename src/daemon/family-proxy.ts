@@ -91,6 +91,10 @@ export class FamilyProxy {
     return new FamilyProxy(options, { decider, pipeline, flows, health, predecessors })
   }
 
+  get healthCheckPorts(): ServiceHealth['ports'] {
+    return this.#health.ports
+  }
+
   /** How pods are told from everybody else. */
   get detector(): LocalDetector | undefined {
     return backendOptions(this.#options).detector

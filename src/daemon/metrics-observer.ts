@@ -1,5 +1,7 @@
 /** From what the proxy does to the numbers that monitoring reads. Costly numbers are computed when they are asked for. */
 import type { RequestListener } from 'node:http'
+import type { KernelScript } from '../backends/backend.ts'
+import { REMOVE_PURPOSE } from '../backends/nftables/script.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import type { Family } from '../net/ip.ts'
 import type { ProxyMetrics } from '../metrics/proxy-metrics.ts'
@@ -39,10 +41,12 @@ export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObser
       })
       pending.services = pending.endpointSlices = 0
       metrics.setPending(pending)
+      for (const [table, written] of rulesIn(report.steps)) metrics.setWrittenRules(family, table, written)
       if (report.repaired !== undefined) metrics.recordDriftRepair(family, report.repaired.tookMs)
     },
     onSyncFailed: (family, error) => {
       const code = error instanceof KernelError ? error.code : 'fault'
+      if (isRemoval(error)) metrics.recordCleanupFailure(family)
       metrics.recordSyncFailure({ family, code, durationMs: 0, observed: true })
     },
     onFlowsDeleted: (family, flows, durationMs) => {
@@ -62,23 +66,45 @@ export function refreshMetrics(metrics: ProxyMetrics, proxy: Proxy, clock: Clock
     metrics.setApiState(resource, { inSync, lastContactMs: timeOfDay(lastContactMs) })
   const rejected: Record<string, number> = { ServicePort: 0 }
   for (const { kind } of proxy.store.rejections()) rejected[kind] = (rejected[kind] ?? 0) + 1
-  for (const { family, pipeline } of proxy.families) {
+  for (const { family, pipeline, healthCheckPorts } of proxy.families) {
+    metrics.setHealthCheckPorts(family, healthCheckPorts)
     rejected['ServicePort'] = (rejected['ServicePort'] ?? 0) + pipeline.refused.size
     if (pipeline.forwarding !== undefined)
       metrics.setNoLocalEndpoints(family, countPolicies(pipeline.forwarding))
     const { objects, rules } = countObjects(pipeline)
     metrics.setObjects(family, objects)
-    for (const [table, total] of rules) metrics.setIptablesRules(family, table, { total, last: 0 })
+    for (const [table, total] of rules) metrics.setIptablesRules(family, table, total)
   }
   metrics.setRefused(rejected)
 }
 
-/** Refreshes before each scrape, whoever serves it. */
-export function refreshing(handler: RequestListener, refresh: () => void): RequestListener {
+/** Refreshes before each scrape, whoever serves it. `refresh` must not reject. */
+export function refreshing(handler: RequestListener, refresh: () => Promise<void>): RequestListener {
   return (request, response) => {
-    if (request.url?.startsWith('/metrics') === true) refresh()
-    handler(request, response)
+    const fresh = request.url?.startsWith('/metrics') === true ? refresh() : Promise.resolve()
+    void fresh.then(() => handler(request, response))
   }
+}
+
+/** Rules in the input of iptables-restore, by table; zero for a table that was not written. */
+function rulesIn(steps: KernelScript): ReadonlyMap<'filter' | 'nat', number> {
+  const counts = { filter: 0, nat: 0 }
+  for (const { file, stdin } of steps) {
+    if (!file.includes('restore')) continue
+    for (const part of stdin.split(/^\*/m)) {
+      const table = (['filter', 'nat'] as const).find((name) => part.startsWith(`${name}\n`))
+      if (table !== undefined) counts[table] += part.match(/^-[AI] /gm)?.length ?? 0
+    }
+  }
+  return new Map([
+    ['filter', counts.filter],
+    ['nat', counts.nat],
+  ])
+}
+
+/** nft refused to remove what is no longer needed; what is needed has been written. */
+function isRemoval(error: unknown): boolean {
+  return error instanceof KernelError && error.message.startsWith(`Cannot ${REMOVE_PURPOSE}`)
 }
 
 function factsOf(report: SyncReport) {

@@ -237,7 +237,13 @@ export class Proxy {
 
   #apiObserver(): ApiObserver {
     return {
-      onRequest: (request) => this.metrics.recordApiRequest(request),
+      onRequest: (request) => {
+        this.metrics.recordApiRequest(request)
+        // Whatever reads tries again until it has an answer.
+        const { verb, host, code } = request
+        const failed = code === 'error' || code === '429' || code.startsWith('5')
+        if (failed && verb !== 'create') this.metrics.recordApiRetry({ verb: 'GET', host, code })
+      },
       onBytes: (bytes) => this.metrics.recordApiBytes(bytes),
     }
   }

@@ -6,6 +6,7 @@ import { metricsHandler } from '../metrics/metrics-server.ts'
 import { HttpListener } from '../runtime/http-listener.ts'
 import { explainHandler, serveExplainSocket } from './explain-socket.ts'
 import { proxySource } from './explain-view.ts'
+import { KernelNumbers } from './kernel-numbers.ts'
 import { refreshing, refreshMetrics } from './metrics-observer.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
 
@@ -41,13 +42,14 @@ export async function startServers(proxy: Proxy, options: ProxyOptions, signal: 
   await Promise.all([
     explaining,
     serve(config.healthzBindAddress, 'health server', health),
-    serve(config.metricsBindAddress, 'metrics server', metricsServer(proxy, options)),
+    serve(config.metricsBindAddress, 'metrics server', metricsServer(proxy, options, signal)),
   ])
 }
 
 function metricsServer(
   proxy: Proxy,
   { config, clock, version, document, flags, setVerbosity }: ProxyOptions,
+  signal: AbortSignal,
 ): RequestListener {
   const handler = metricsHandler({
     metrics: proxy.metrics,
@@ -61,5 +63,10 @@ function metricsServer(
     profiling: () => config.enableProfiling,
     debug: { clock, setVerbosity },
   })
-  return refreshing(handler, () => refreshMetrics(proxy.metrics, proxy, clock))
+  const pipelines = () => proxy.families.map(({ pipeline }) => pipeline)
+  const numbers = new KernelNumbers({ metrics: proxy.metrics, pipelines, clock, signal })
+  return refreshing(handler, async () => {
+    refreshMetrics(proxy.metrics, proxy, clock)
+    await numbers.refresh()
+  })
 }

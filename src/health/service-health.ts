@@ -92,6 +92,12 @@ export class ServiceHealth {
     return [...this.#open.keys()]
   }
 
+  /** How many ports are open, and how many are wanted and not open. */
+  get ports(): { readonly open: number; readonly failed: number } {
+    const open = [...this.#open.keys()].filter((service) => this.#wanted.has(service)).length
+    return { open, failed: this.#wanted.size - open }
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort()
     this.#wanted = new Map()

@@ -145,13 +145,6 @@ const BY_MODE = {
     modes: ['iptables'],
     lazy: true,
   },
-  localhostNodePorts: {
-    name: 'kubeproxy_iptables_localhost_nodeports_accepted_packets_total',
-    type: 'counter',
-    help: 'Packets to NodePorts on loopback addresses.',
-    modes: ['iptables'],
-    lazy: true,
-  },
   nftablesSyncFailures: {
     name: 'kubeproxy_sync_proxy_rules_nftables_sync_failures_total',
     type: 'counter',
@@ -347,8 +340,9 @@ const OWN = {
   serviceConnections: {
     name: 'fairlead_service_connections',
     type: 'gauge',
-    help: 'Open connections by Service where the kernel counts them; the smallest are summed up as others.',
+    help: 'Connections by Service, as IPVS counts them; the smallest are summed up as others.',
     labels: ['namespace', 'service', ...FAMILY],
+    modes: ['ipvs'],
   },
   events: {
     name: 'fairlead_events_total',

@@ -156,21 +156,19 @@ export class ProxyMetrics {
       this.#set.set('noLocalEndpoints', counts[policy], { traffic_policy: policy, ip_family: family })
   }
 
-  /** Rules of ours in one iptables table, and how many of them the last run wrote. */
-  setIptablesRules(
-    family: Family,
-    table: 'filter' | 'nat',
-    rules: { readonly total: number; readonly last: number },
-  ): void {
-    this.#set.set('iptablesRules', rules.total, { table, ip_family: family })
-    this.#set.set('iptablesRulesLast', rules.last, { table, ip_family: family })
+  /** Rules of ours in one iptables table. */
+  setIptablesRules(family: Family, table: 'filter' | 'nat', total: number): void {
+    this.#set.set('iptablesRules', total, { table, ip_family: family })
   }
 
-  /** Packet counters of rules, as totals; leave out what the node cannot count. */
-  setPacketTotals(totals: { readonly invalidDropped?: number; readonly localhostNodePorts?: number }): void {
-    if (totals.invalidDropped !== undefined) this.#set.addUpTo('invalidDropped', totals.invalidDropped)
-    if (totals.localhostNodePorts !== undefined)
-      this.#set.addUpTo('localhostNodePorts', totals.localhostNodePorts)
+  /** How many rules of one iptables table the last run wrote. */
+  setWrittenRules(family: Family, table: 'filter' | 'nat', written: number): void {
+    this.#set.set('iptablesRulesLast', written, { table, ip_family: family })
+  }
+
+  /** Packet counters of rules, as totals. */
+  setPacketTotals(totals: { readonly invalidDropped: number }): void {
+    this.#set.addUpTo('invalidDropped', totals.invalidDropped)
   }
 
   recordHealthAnswer(path: '/healthz' | '/livez', status: number): void {
@@ -251,8 +249,8 @@ export class ProxyMetrics {
     this.#set.add('events', 1, { outcome })
   }
 
-  recordConfigReload(outcome: 'applied' | 'refused'): void {
-    this.#set.add('configReloads', 1, { outcome })
+  recordConfigReload(outcome: 'applied' | 'refused', times = 1): void {
+    this.#set.add('configReloads', times, { outcome })
   }
 
   setHealthCheckPorts(family: Family, ports: { readonly open: number; readonly failed: number }): void {

@@ -10,7 +10,7 @@
  * tried again when it changes or after a while. Which one it is comes from the tool's own words (`blame`) or, when the
  * tool does not say, from halving the set of suspects.
  */
-import type { Backend } from '../backends/backend.ts'
+import type { Backend, KernelScript } from '../backends/backend.ts'
 import { ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
@@ -45,6 +45,8 @@ export interface SyncResult {
   readonly removed: number
   /** Bytes of standard input given to tools. */
   readonly scriptBytes: number
+  /** What was given to them, of all writes. */
+  readonly steps: KernelScript
   /** The kernel was read because there was no belief. */
   readonly observed: boolean
   readonly planMs: number
@@ -90,6 +92,7 @@ export class Reconciler<O extends KernelObject> {
       updated: 0,
       removed: 0,
       scriptBytes: 0,
+      steps: [],
       observed: false,
       planMs: 0,
       applyMs: 0,
@@ -159,6 +162,7 @@ export class Reconciler<O extends KernelObject> {
     total.updated += changes.updated.length
     total.removed += changes.removed.length
     for (const step of script) total.scriptBytes += step.stdin.length
+    total.steps = [...total.steps, ...script]
   }
 
   /** Programs all of `forwarding` but the service ports that the kernel refuses. */

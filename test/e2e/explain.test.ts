@@ -133,6 +133,26 @@ describe('fairlead explain, dump and diff', () => {
   })
 })
 
+describe('/metrics', () => {
+  it('has what only the kernel knows', async () => {
+    const text = await test.node.host.run('curl', ['-s', 'http://127.0.0.1:10249/metrics'])
+    const valueOf = (series: string): number =>
+      Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`${series} `))
+          ?.split(' ')[1],
+      )
+    const entries = valueOf('fairlead_conntrack_entries')
+    expect(entries).toBeGreaterThan(0)
+    expect(valueOf('fairlead_conntrack_limit')).toBeGreaterThan(entries)
+    expect(valueOf('kubeproxy_iptables_ct_state_invalid_dropped_packets_total')).toBe(0)
+    expect(valueOf('fairlead_health_check_ports{state="failed",ip_family="IPv4"}')).toBe(0)
+    expect(valueOf('fairlead_config_reloads_total{outcome="refused"}')).toBe(0)
+    expect(valueOf('kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv4"}')).not.toBeNaN()
+  })
+})
+
 interface BrokenSetUp {
   readonly what: string
   readonly service: Readonly<Record<string, unknown>>

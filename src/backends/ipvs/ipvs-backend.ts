@@ -20,7 +20,7 @@ import { Sysctls } from '../../kernel/sysctl.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import { renderCommand } from '../../netfilter/ipvs/command.ts'
 import { dummyDevice } from '../../netfilter/ipvs/local-route.ts'
-import { parsePacketCounts } from '../../netfilter/ipvs/parse-list.ts'
+import { parseConnectionCounts, parsePacketCounts } from '../../netfilter/ipvs/parse-list.ts'
 import { type IpvsServer, isDrained } from '../../netfilter/ipvs/virtual-server.ts'
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
@@ -257,6 +257,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
         if (keys.has(counted)) found.set(counted, [packets])
     }
     return found
+  }
+
+  async connections(signal: AbortSignal): Promise<ReadonlyMap<ServicePortKey, number>> {
+    const request = { file: 'ipvsadm', args: ['-L', '-n', '--exact'], signal }
+    const { stdout } = await runOrThrow(this.#exec, request, 'Cannot count connections')
+    const owners = this.#planner.owners()
+    const counts = new Map<ServicePortKey, number>()
+    for (const [key, count] of parseConnectionCounts(stdout)) {
+      const owner = owners.get(/^real (.+) \S+$/.exec(key)?.[1] ?? '')
+      if (owner !== undefined) counts.set(owner, (counts.get(owner) ?? 0) + count)
+    }
+    return counts
   }
 
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {

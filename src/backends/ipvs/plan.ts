@@ -70,6 +70,15 @@ export class IpvsPlanner {
     return found
   }
 
+  /** The service port behind each virtual server of the last plan, by selector. */
+  owners(): ReadonlyMap<string, ServicePortKey> {
+    const found = new Map<string, ServicePortKey>()
+    for (const [port, { fragment }] of this.#plans)
+      for (const object of fragment.values())
+        if (object.kind === 'virtual-server') found.set(object.selector, port)
+    return found
+  }
+
   /** The service port that an object of the last plan belongs to. */
   ownerOf(key: string): ServicePortKey | undefined {
     for (const [port, { fragment, shared }] of this.#plans)

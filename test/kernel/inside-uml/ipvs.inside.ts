@@ -120,6 +120,21 @@ describe('connections through the IPVS mode', () => {
     await connection.close()
   })
 
+  test('are counted by Service, and their packets by server', async () => {
+    const proxy = await startProxy(lab.node.exec)
+    const port = aPort('ns/counted').clusterIp('172.30.0.9', 80).endpoints(A)
+    await proxy.sync([port])
+    const connection = lab.connect(lab.podB, '172.30.0.9', 80)
+    expect(await connection.line()).toBe('open')
+    const counted = await proxy.backend.connections(signal)
+    expect([...counted]).toEqual([['ns/counted:/TCP', 1]])
+    const keys = ['virtual -t 172.30.0.9:80', `real -t 172.30.0.9:80 ${POD_A}:8080`]
+    const packets = await proxy.backend.counters(new Set(keys), signal)
+    expect([...packets.keys()].sort()).toEqual(keys.sort())
+    for (const [count] of packets.values()) expect(count).toBeGreaterThanOrEqual(2)
+    await connection.close()
+  })
+
   test('go on while their endpoint drains, through a restart, and when it comes back', async () => {
     const first = await startProxy(lab.node.exec)
     await first.sync([web(A)])

@@ -138,6 +138,7 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
     flag: ['cni0', 'cni0'],
     field: ['cni0', 'cni0'],
     badFlag: ['a b', 'not an interface name'],
+    badField: ['a b', 'not an interface name'],
   },
   interfaceNamePrefixes: {
     flag: ['veth,eni', ['veth', 'eni']],
@@ -160,7 +161,12 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
   conntrackTcpBeLiberal: bool,
   conntrackUdpTimeout: zeroDuration,
   conntrackUdpStreamTimeout: zeroDuration,
-  ipvsScheduler: { flag: ['lc', 'lc'], field: ['wrr', 'wrr'], badFlag: ['r r', 'not a scheduler'] },
+  ipvsScheduler: {
+    flag: ['lc', 'lc'],
+    field: ['wrr', 'wrr'],
+    badFlag: ['r r', 'not a scheduler'],
+    badField: ['r r', 'not a scheduler'],
+  },
   ipvsExcludeCidrs: { ...cidrs, ...ipvs },
   ipvsStrictArp: bool,
   ipvsTcpTimeout: { ...zeroDuration, ...ipvs },
@@ -183,6 +189,7 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
     flag: ['SingleStack', 'SingleStack'],
     field: ['RequireDualStack', 'RequireDualStack'],
     badFlag: ['dual', 'write one of'],
+    badField: ['dual', 'write one of'],
   },
   healthzBindAddress: {
     flag: ['[::1]:8080', { ip: '::1', port: 8080 }],
@@ -214,6 +221,7 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
     flag: ['json', 'json'],
     field: ['json', 'json'],
     badFlag: ['xml', 'write one of text, json'],
+    badField: ['xml', 'write one of text, json'],
   },
   verbosity: { ...count, badField: [-1, 'outside 0'] },
   vmodule: {
@@ -237,12 +245,18 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
     badField: [true, 'not a quantity'],
   },
   logJsonSplitStream: bool,
-  logJsonInfoBufferSize: { flag: ['1M', '1M'], field: ['1e3', '1e3'], badFlag: ['lots', 'not a quantity'] },
+  logJsonInfoBufferSize: {
+    flag: ['1M', '1M'],
+    field: ['1e3', '1e3'],
+    badFlag: ['lots', 'not a quantity'],
+    badField: ['lots', 'not a quantity'],
+  },
   bootIdFile: { flag: ['/x', '/x'] },
   showHiddenMetricsForVersion: {
     flag: ['1.35', '1.35'],
     field: ['1.35', '1.35'],
     badFlag: ['latest', 'a minor version'],
+    badField: ['latest', 'a minor version'],
   },
   portRange: words,
   windowsRunAsService: bool,

@@ -94,6 +94,11 @@ describe('loneSource()', () => {
     expect(await answer('/dump/forwarding')).toMatchObject({
       rows: [{ kind: 'ClusterIP', address: '10.96.0.9:80/TCP' }, { kind: 'NodePort' }],
     })
+    expect(await answer('/dump/endpoints')).toMatchObject({ rows: [{ endpoint: '10.244.7.5:8080' }] })
+    expect(await answer('/dump/rejections')).toMatchObject({ rows: [] })
+    expect(await answer('/dump/plan')).toMatchObject({ rows: [] })
+    await expect(answer('/dump/everything')).rejects.toThrow('write one of forwarding, plan')
+    expect(await answer('/nonsense')).toBeUndefined()
     await expect(answer('/diff')).rejects.toThrow(
       /^Cannot look at the kernel: this machine is not node far-away; run this on node far-away/,
     )

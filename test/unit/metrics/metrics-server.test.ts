@@ -145,7 +145,8 @@ describe('metricsHandler()', () => {
   })
 
   test('offers /debug/pprof/heap and /debug/pprof/profile when profiling is on', async () => {
-    expect(await (await full.ask('/debug/pprof/')).text()).toContain('/debug/pprof/heap')
+    for (const index of ['/debug/pprof', '/debug/pprof/'])
+      expect(await (await full.ask(index)).text()).toContain('/debug/pprof/heap')
     const profile = (await (await full.ask('/debug/pprof/profile?seconds=1')).json()) as { nodes: unknown[] }
     expect(profile.nodes.length).toBeGreaterThan(0)
     expect((await full.ask('/debug/pprof/profile?seconds=-1')).status).toBe(400)

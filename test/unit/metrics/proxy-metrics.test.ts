@@ -1,5 +1,10 @@
 import type { BackendName } from '../../../src/backends/backend.ts'
-import { METRIC_ROWS, PROGRAMMING_BUCKETS, RUN_BUCKETS } from '../../../src/metrics/metric-table.ts'
+import {
+  METRIC_ROWS,
+  metricsOf,
+  PROGRAMMING_BUCKETS,
+  RUN_BUCKETS,
+} from '../../../src/metrics/metric-table.ts'
 import { ProxyMetrics } from '../../../src/metrics/proxy-metrics.ts'
 
 const MODES: readonly BackendName[] = ['iptables', 'ipvs', 'nftables']
@@ -34,8 +39,9 @@ function tellAll(metrics: ProxyMetrics): void {
   metrics.recordChanges({ services: 1, endpointSlices: 2 })
   metrics.setPending({ services: 3, endpointSlices: 4 })
   metrics.setNoLocalEndpoints('IPv4', { internal: 5, external: 6 })
-  metrics.setIptablesRules('IPv4', 'nat', { total: 70, last: 7 })
-  metrics.setPacketTotals({ invalidDropped: 8, localhostNodePorts: 9 })
+  metrics.setIptablesRules('IPv4', 'nat', 70)
+  metrics.setWrittenRules('IPv4', 'nat', 7)
+  metrics.setPacketTotals({ invalidDropped: 8 })
   metrics.recordHealthAnswer('/healthz', 503)
   metrics.recordHealthAnswer('/livez', 200)
   metrics.recordConntrack('IPv4', { durationMs: 2, deleted: { UDP: 3, SCTP: 1 } })
@@ -109,7 +115,6 @@ describe('ProxyMetrics', () => {
     'kubeproxy_sync_proxy_rules_iptables_total{table="nat",ip_family="IPv4"} 70',
     'kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv4"} 7',
     'kubeproxy_iptables_ct_state_invalid_dropped_packets_total 8',
-    'kubeproxy_iptables_localhost_nodeports_accepted_packets_total 9',
     'kubeproxy_proxy_healthz_total{code="503"} 1',
     'kubeproxy_proxy_livez_total{code="200"} 1',
     'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv4"} 4',
@@ -120,10 +125,53 @@ describe('ProxyMetrics', () => {
     'rest_client_requests_total{code="<error>",method="POST",host="a:1"} 1',
     'kubernetes_feature_enabled{name="ComponentFlagz",stage="BETA"} 1',
     'kubernetes_feature_enabled{name="NativeHistograms",stage="ALPHA"} 0',
+    'kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family="IPv4"} 1',
+    `registered_metrics_total{stability_level="ALPHA",deprecated_version=""} ${metricsOf('iptables').length}`,
+    'hidden_metrics_total 0',
+    'disabled_metrics_total 0',
+    'rest_client_request_retries_total{verb="GET",host="a:1",code="429"} 1',
+    'rest_client_request_duration_seconds_count{verb="GET",host="a:1"} 1',
+    'fairlead_script_bytes_total{ip_family="IPv4"} 200',
+    'fairlead_sync_failures_total{code="rejected",ip_family="IPv6"} 1',
+    'fairlead_objects{kind="chain",ip_family="IPv4"} 9',
+    'fairlead_refused_objects{kind="Service"} 1',
+    'fairlead_drift_repairs_total{ip_family="IPv4"} 1',
+    'fairlead_drift_repair_seconds_sum{ip_family="IPv4"} 0.009',
+    'fairlead_api_in_sync{resource="services"} 1',
+    'fairlead_api_last_contact_timestamp_seconds{resource="services"} 6',
+    'fairlead_api_received_bytes_total{host="a:1"} 1000',
+    'fairlead_programmed_from_disk 1',
+    'fairlead_conntrack_entries 10',
+    'fairlead_conntrack_limit 100',
+    'fairlead_events_total{outcome="sent"} 1',
+    'fairlead_config_reloads_total{outcome="refused"} 1',
+    'fairlead_health_check_ports{state="failed",ip_family="IPv4"} 2',
   ])('counts %s', async (line) => {
     const metrics = aProxyMetrics()
     tellAll(metrics)
     expect(await textOf(metrics)).toContain(line)
+  })
+
+  test.each([
+    'kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family="IPv6"} 1',
+    'kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total{ip_family="IPv4"} 1',
+  ])('counts %s in nftables mode', async (line) => {
+    const metrics = aProxyMetrics('nftables')
+    tellAll(metrics)
+    expect(await textOf(metrics)).toContain(line)
+  })
+
+  test.each([
+    [/^fairlead_memory_bytes\{kind="heap_used"\} (\d+)$/, 1e6, 1e10],
+    [/^fairlead_event_loop_lag_seconds\{quantile="0.99"\} ([\d.]+)$/, 0, 60],
+  ])('measures %s at the moment of a scrape', async (pattern, least, most) => {
+    const stop = new AbortController()
+    const metrics = aProxyMetrics()
+    metrics.start(stop.signal)
+    const [value] = (await textOf(metrics)).flatMap((line) => pattern.exec(line)?.[1] ?? [])
+    stop.abort()
+    expect(Number(value)).toBeGreaterThanOrEqual(least)
+    expect(Number(value)).toBeLessThanOrEqual(most)
   })
 
   test('has the bucket bounds of kube-proxy', () => {
@@ -138,9 +186,7 @@ describe('ProxyMetrics', () => {
 
   test('leaves metrics out that this node cannot tell', async () => {
     const lines = await textOf(aProxyMetrics())
-    expect(
-      lines.filter((line) => /invalid_dropped|localhost_nodeports|conntrack_entries/.test(line)),
-    ).toEqual([])
+    expect(lines.filter((line) => /invalid_dropped|conntrack_entries/.test(line))).toEqual([])
   })
 
   test('follows totals that are counted elsewhere and begin anew', async () => {
@@ -150,7 +196,7 @@ describe('ProxyMetrics', () => {
   })
 
   test('sums up the smallest Services, so that the number of series is bounded', async () => {
-    const metrics = aProxyMetrics()
+    const metrics = aProxyMetrics('ipvs')
     const services = Array.from({ length: 1500 }, (_, index) => {
       return { namespace: 'ns', service: `s${index}`, family: 'IPv4', count: index } as const
     })
@@ -180,7 +226,7 @@ describe('ProxyMetrics', () => {
   })
 
   test('escapes what comes from the API', async () => {
-    const metrics = aProxyMetrics()
+    const metrics = aProxyMetrics('ipvs')
     metrics.setServiceConnections([{ namespace: 'a"b', service: 'c\nd\\', family: 'IPv6', count: 1 }])
     expect(await textOf(metrics)).toContain(
       'fairlead_service_connections{namespace="a\\"b",service="c\\nd\\\\",ip_family="IPv6"} 1',
