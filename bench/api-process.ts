@@ -6,12 +6,14 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiServer } from '../src/lab/api-server/api-server.ts'
 import type { ApiObject } from '../src/lab/api-server/api-object.ts'
+import { ENDPOINT_SLICES, NODES, SERVICES } from '../src/lab/api-server/resources.ts'
 import type { ClientCounts } from '../src/lab/api-server/client-stats.ts'
 import {
   changed,
   clusterObjects,
   type ClusterSize,
   endpointIp,
+  NAMESPACE,
   replacementIp,
   SERVICE_CIDR,
   sliceObject,
@@ -30,6 +32,14 @@ export interface ApiCommands {
   replace: { takes: { service: number; slot: number; ip: string }; gives: { atNs: string } }
   /** Replaces endpoints of all Services in turn at this pace, by the replacement addresses from `first` on. */
   replaceMany: { takes: Pace; gives: null }
+  /** Stores these objects, whether they are there or not, and deletes those. */
+  store: {
+    takes: {
+      put: readonly ApiObject[]
+      remove: readonly { kind: 'Service' | 'EndpointSlice'; name: string }[]
+    }
+    gives: null
+  }
   stats: { takes: null; gives: Readonly<Record<string, ClientCounts>> }
   /** Nobody is answered for so long; the data stay. */
   pause: { takes: { ms: number }; gives: null }
@@ -86,6 +96,14 @@ class Cluster {
   }
 }
 
+function storeObject(server: ApiServer, object: ApiObject): void {
+  const { name, namespace } = object.metadata
+  const definition = { Service: SERVICES, EndpointSlice: ENDPOINT_SLICES, Node: NODES }[object.kind]
+  if (definition === undefined) throw new Error(`Cannot store the kind ${object.kind}: nobody asks for it`)
+  if (server.registry.find({ definition, name, namespace }) === undefined) server.create(object)
+  else server.update(object)
+}
+
 async function main([host = '']: readonly string[]): Promise<void> {
   const server = new ApiServer({
     host,
@@ -108,6 +126,12 @@ async function main([host = '']: readonly string[]): Promise<void> {
     },
     replace: ({ service, slot, ip }) => loaded().replace(service, slot, ip),
     replaceMany: async (pace) => loaded().replaceMany(pace),
+    store: ({ put, remove }) => {
+      for (const object of put) storeObject(server, object)
+      for (const { kind, name } of remove)
+        server.delete(kind === 'Service' ? SERVICES : ENDPOINT_SLICES, name, NAMESPACE)
+      return null
+    },
     stats: () => server.stats,
     pause: async ({ ms }) => {
       await server.stop()
