@@ -28,20 +28,24 @@ export function readNodeAddresses(): readonly Ip[] {
   return [...found].sort()
 }
 
-/** Calls back with every new set of addresses until the signal is aborted. Never rejects. */
+/** Calls back with the set of addresses, and with every new one, until the signal is aborted. Never rejects. */
 export async function watchNodeAddresses(
   onChange: (addresses: readonly Ip[]) => void,
   context: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   const { clock, signal } = context
-  let known = readNodeAddresses().join()
+  let known: string | undefined
   const compare = (): void => {
     const addresses = readNodeAddresses()
     if (addresses.join() === known) return
     known = addresses.join()
     onChange(addresses)
   }
+  compare()
+  // What changes before the monitor has begun to listen is not told by it.
+  const late = clock.sleep(POLL_MS, signal).then(compare, () => undefined)
   await followMonitor(compare, context)
+  await late
   for (;;) {
     await clock.sleep(POLL_MS, signal).catch(() => undefined)
     if (signal.aborted) return
