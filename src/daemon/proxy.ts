@@ -65,6 +65,9 @@ export class Proxy {
   readonly #options: ProxyOptions
   readonly #observers: ProxyObserver[] = []
   readonly #memory: ClusterMemory
+  readonly #over = new AbortController()
+  /** The pod networks that packets are judged by; empty unless they are what tells pods. */
+  #podNetworks: readonly Cidr[] = []
 
   /** Throws ConfigError for a configuration that cannot be used. Starts nothing. */
   constructor(options: ProxyOptions) {
@@ -101,9 +104,12 @@ export class Proxy {
     return this.#options.config.mode
   }
 
-  /** Resolves when the signal is aborted. Rejects with KernelError or ConfigError when it cannot work on this host. */
+  /**
+   * Resolves when the signal is aborted, or when the Node's own pod networks are others than those that pods are told by:
+   * then it is to be started anew. Rejects with KernelError or ConfigError when it cannot work on this host.
+   */
   async run(signal: AbortSignal): Promise<void> {
-    const fault = new AbortController()
+    const fault = this.#over
     const all = AbortSignal.any([signal, fault.signal])
     const servers = startServers(this, this.#options, all)
     this.metrics.start(all)
@@ -129,7 +135,11 @@ export class Proxy {
   async #createFamilies(signal: AbortSignal): Promise<void> {
     const { config, exec, clock, log } = this.#options
     const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
-    const created = hostFamilies().map(async (family) =>
+    this.#podNetworks = podCidrs
+    const families = hostFamilies()
+    if (!families.includes('IPv6'))
+      log.info({}, 'IPv6 is left out: this host has none, or it is switched off')
+    const created = families.map(async (family) =>
       createFamily({
         ...{ family, config, podCidrs, exec, clock, nodeName: this.nodeName },
         log: log.child({ family }),
@@ -227,6 +237,13 @@ export class Proxy {
   }
 
   #changed(): void {
+    const { podCidrs } = this.store.snapshot().node
+    if (this.#podNetworks.length > 0 && podCidrs.length > 0 && podCidrs.join() !== this.#podNetworks.join()) {
+      const facts = { from: this.#podNetworks, to: podCidrs }
+      this.#options.log.warn(facts, 'The pod networks of this node changed; starting over with them')
+      this.#over.abort()
+      return
+    }
     this.health.setNodeEligible((this.feed.snapshot() ?? this.store.snapshot()).node.eligible)
     for (const family of this.families) family.request()
   }

@@ -1,0 +1,111 @@
+/** What the built program does in each mode that this kernel has, beside forwarding: the host, the Node, events. */
+import { readFileSync } from 'node:fs'
+import { jest } from '@jest/globals'
+import { EVENTS, NODES, SERVICES } from '../../src/lab/api-server/resources.ts'
+import { NetHost } from '../../src/lab/net-host.ts'
+import { type Need, skipReason } from '../support/skip-reasons.ts'
+import { TestLab } from '../support/test-lab.ts'
+
+jest.setTimeout(120_000)
+
+const EXTRA_IP = '192.168.77.1'
+const PROGRAM = `${import.meta.dirname}/../../dist/main.js`
+const NEEDS = { iptables: 'iptables-nft', nftables: 'nft', ipvs: 'ipvs' } as const satisfies Record<
+  string,
+  Need
+>
+/** Inside user-mode-linux, where everything is slow, only the mode that needs it. */
+const asked = process.env['TEST_MODES']?.split(',')
+const MODES = (['iptables', 'nftables', 'ipvs'] as const).filter((mode) => {
+  if (asked !== undefined) return asked.includes(mode)
+  const reason = skipReason([NEEDS[mode]])
+  if (reason !== undefined)
+    process.stderr.write(`note: left out of the tests of every mode: ${mode}: ${reason}\n`)
+  return reason === undefined
+})
+
+describe.each(MODES)('fairlead in %s mode', (mode) => {
+  let test: TestLab
+
+  beforeAll(async () => {
+    const flags = ['--nodeport-addresses=192.168.77.0/24', '--detect-local-mode=NodeCIDR', '--cluster-cidr=']
+    // user-mode-linux has the legacy variant alone.
+    const iptables = mode === 'ipvs' ? 'iptables-legacy' : 'iptables'
+    test = await TestLab.up({ mode, flags, iptables })
+    await test.node.host.run('tee', ['/proc/sys/net/ipv6/conf/all/disable_ipv6'], '1')
+    test.lab.startProxies()
+    await test.untilAnswered(test.clusterIp())
+  }, 120_000)
+
+  afterAll(async () => test.down())
+
+  const log = (): string => readFileSync(test.lab.proxyLog(test.node), 'utf8')
+
+  it('leaves out a family that the host has not, says it once, and serves the other', () => {
+    expect(log().match(/IPv6 is left out: this host has none, or it is switched off/g)).toHaveLength(1)
+    expect(log()).not.toContain('family="IPv6"')
+  })
+
+  it('follows the addresses of the node with its NodePorts', async () => {
+    const { host } = test.node
+    const nodePort = `${EXTRA_IP}:30080`
+    expect(await test.ask('192.168.100.1:30080')).toContain('exit')
+    const startedMs = performance.now()
+    await host.run('ip', ['address', 'add', `${EXTRA_IP}/32`, 'dev', 'lo'])
+    await test.until('the new address answers', async () => !(await test.ask(nodePort)).startsWith('exit'))
+    process.stderr.write(
+      `note: ${mode}: the new address answered after ${Math.round(performance.now() - startedMs)} ms\n`,
+    )
+    await host.run('ip', ['address', 'delete', `${EXTRA_IP}/32`, 'dev', 'lo'])
+    await host.run('ip', ['address', 'add', '192.168.78.1/32', 'dev', 'lo'])
+    await test.until('the old address answers no more', async () =>
+      (await test.ask(nodePort)).startsWith('exit'),
+    )
+    expect(await test.ask('192.168.78.1:30080')).toContain('exit')
+  })
+
+  it('tells by an event on the Service what the mode cannot give it', async () => {
+    const algorithm = mode === 'ipvs' ? 'random' : 'least-connection'
+    const ref = { definition: SERVICES, namespace: 'default', name: 'web' }
+    test.lab.api.patch(ref, { metadata: { annotations: { 'fairlead.io/algorithm': algorithm } } })
+    const { uid } = test.lab.api.get(SERVICES, 'web', 'default').metadata
+    const told = (): string[] =>
+      test.lab.api.list(EVENTS, 'default').flatMap((event) => {
+        const text = JSON.stringify(event)
+        return text.includes('NotAvailableInMode') && text.includes(`"uid":"${uid}"`) ? [text] : []
+      })
+    await test.until('the event is there', () => told().length > 0)
+    expect(told()).toHaveLength(1)
+    expect(log()).toContain('A Service gets something else than it asked for')
+  })
+
+  it('starts over when the pod networks of its Node change', async () => {
+    const ref = { definition: NODES, namespace: undefined, name: test.node.host.name }
+    test.lab.api.patch(ref, { spec: { podCIDR: '10.77.0.0/24', podCIDRs: ['10.77.0.0/24'] } })
+    await test.until('it starts over', () => log().split('Fairlead starts').length === 3)
+    expect(log()).toContain('The pod networks of this node changed; starting over with them')
+    await test.untilAnswered(test.clusterIp())
+  })
+})
+
+describe.each(MODES)('fairlead --init-only in %s mode', (mode) => {
+  it('ends well on a host that can carry the mode, and writes no rule', async () => {
+    const host = await NetHost.create('init-only')
+    try {
+      const none = ['--conntrack-min=0', '--conntrack-max-per-core=0']
+      const args = [
+        '--disable-warning=ExperimentalWarning',
+        PROGRAM,
+        '--init-only',
+        `--mode=${mode}`,
+        ...none,
+      ]
+      const { exitCode, stderr } = await host.exec.run({ file: process.execPath, args })
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 })
+      const rules = await host.exec.run({ file: 'nft', args: ['list', 'ruleset'] })
+      expect(rules.stdout).not.toMatch(/KUBE|FL-|kube-proxy/)
+    } finally {
+      await host.close()
+    }
+  })
+})
