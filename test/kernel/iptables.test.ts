@@ -18,6 +18,7 @@ import {
 } from '../support/iptables-cluster.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { NetNamespace } from '../support/net-namespace.ts'
+import { LATE_REPLY } from '../support/late-reply.ts'
 import { describeKernel } from '../support/skip-reasons.ts'
 
 const signal = new AbortController().signal
@@ -79,28 +80,6 @@ async function isSettled<O extends KernelObject>(
 ): Promise<boolean> {
   return isEmpty(diffState(backend.plan(forwarding), await backend.observe(signal)))
 }
-
-/**
- * Listens, dials, makes the kernel forget the connection, and sends a reply on it: says whether it "arrived".
- * Arguments: address and port to listen at, address and port to dial.
- */
-const LATE_REPLY = `
-const net = require('node:net')
-const { spawnSync } = require('node:child_process')
-const [ip, port, dialIp, dialPort] = process.argv.slice(1)
-const end = (word) => { process.stdout.write(word); process.exit(0) }
-const server = net.createServer((socket) => {
-  spawnSync('conntrack', ['-F'])
-  socket.on('error', () => undefined)
-  socket.write('late')
-})
-server.listen(Number(port), ip, () => {
-  const client = net.connect(Number(dialPort), dialIp)
-  client.on('data', () => end('arrived'))
-  client.on('error', ({ code }) => end(code))
-  setTimeout(() => end('lost'), 500)
-})
-`
 
 const COMBINATIONS: readonly { variant: IptablesVariant; family: Family }[] = [
   { variant: 'legacy', family: 'IPv4' },

@@ -1,0 +1,6 @@
+import { BACKENDS } from '../support/conformance-kernel-backends.ts'
+import { testEveryMode } from '../support/every-mode-tests.ts'
+
+testEveryMode(BACKENDS['iptables-legacy'])
+testEveryMode(BACKENDS['iptables-nft'])
+testEveryMode(BACKENDS.nftables)
