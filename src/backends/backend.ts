@@ -62,8 +62,11 @@ export interface Backend<O extends KernelObject> {
    * people; `undefined`: it gets what it asked for. Asked when the port is in the kernel; pure and cheap.
    */
   substitution(port: PortForwarding): string | undefined
-  /** Cheap enough to be called several times a second; `undefined`: all is as we left it. */
-  probe(signal: AbortSignal): Promise<Drift | undefined>
+  /**
+   * Cheap enough to be called several times a second; `undefined`: all is as we left it. `believed`: what that is, if
+   * it is known.
+   */
+  probe(signal: AbortSignal, believed: KernelState<O> | undefined): Promise<Drift | undefined>
   /**
    * Work that comes with time alone, such as taking out servers that have drained; called about once a second, so it
    * must be cheap. Resolves to whether it changed anything.

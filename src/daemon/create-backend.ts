@@ -5,12 +5,18 @@ import { createNftablesBackend } from '../backends/nftables/nftables-backend.ts'
 import type { Config } from '../config/config.ts'
 import type { Exec } from '../kernel/exec.ts'
 import { findIptables, Iptables } from '../kernel/iptables.ts'
-import { NftNotifications } from '../kernel/nft-notifications.ts'
+import { TransactionLedger } from '../kernel/foreign-transactions.ts'
+import { NfTables } from '../kernel/nf-tables.ts'
 import { openIpvsSenses } from '../kernel/ipvs-senses.ts'
 import { openIpvsControl } from '../kernel/open-ipvs-control.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
-import type { Family } from '../net/ip.ts'
 import type { Logger } from '../runtime/logger.ts'
+
+/** nftables, asked without a process; the ledger knows which transactions are ours. */
+export interface NftablesView {
+  readonly tables: NfTables
+  readonly ledger: TransactionLedger
+}
 
 export interface BackendWiring {
   readonly config: Pick<Config, 'mode' | 'iptablesVariant' | 'ipvs'>
@@ -19,6 +25,8 @@ export interface BackendWiring {
   readonly log: Logger
   /** Lower-cased name of the node. */
   readonly nodeName: string
+  /** Shared by the families: a write of one is not foreign to the other. */
+  readonly nftables?: NftablesView | undefined
 }
 
 /** The backend of the configured mode. Throws `KernelError` when the host lacks what it needs. */
@@ -32,7 +40,7 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
         exec,
         log,
         variant,
-        notifications: await tableChanges(options.family),
+        foreign: await wiring.nftables?.ledger.view(),
       })
     case 'ipvs':
       return createIpvsBackend({
@@ -43,16 +51,17 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
         nodeName,
         ipvs: config.ipvs,
         control: await openIpvsControl(exec, log),
-        senses: async (chosen) => openIpvsSenses(options.family, chosen),
+        senses: async () => openIpvsSenses(options.family, await wiring.nftables?.ledger.view()),
       })
     case 'nftables':
       return createNftablesBackend({
         options,
         exec,
         log,
-        notifications: await NftNotifications.open(
-          options.family === 'IPv4' ? 'ip kube-proxy' : 'ip6 kube-proxy',
-        ),
+        watch: wiring.nftables && {
+          foreign: await wiring.nftables.ledger.view(),
+          tables: wiring.nftables.tables,
+        },
       })
   }
 }
@@ -73,9 +82,8 @@ export async function createInspector(wiring: BackendWiring): Promise<Backend<Ke
   }
 }
 
-/** What the kernel tells about the tables of iptables' nft variant; nothing where it cannot be asked to tell. */
-async function tableChanges(family: Family): Promise<readonly NftNotifications[]> {
-  const tables = family === 'IPv4' ? (['ip nat', 'ip filter'] as const) : (['ip6 nat', 'ip6 filter'] as const)
-  const opened = await Promise.all(tables.map(async (table) => NftNotifications.open(table)))
-  return opened.every((table) => table !== undefined) ? opened : []
+/** `undefined` where the kernel cannot be asked: then there are dearer ways. */
+export async function openNftablesView(): Promise<NftablesView | undefined> {
+  const tables = await NfTables.open()
+  return tables && { tables, ledger: new TransactionLedger(tables) }
 }

@@ -14,7 +14,7 @@ import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
 import { planInSlices } from '../sync/plan-in-slices.ts'
-import { createBackend, createInspector } from './create-backend.ts'
+import { type NftablesView, createBackend, createInspector } from './create-backend.ts'
 import { HealthChecks } from './health-checks.ts'
 import { localDetector } from './local-detector.ts'
 import { Predecessors, predecessorsOf } from './predecessors.ts'
@@ -33,6 +33,7 @@ export interface FamilyProxyOptions {
   readonly snapshot: () => ClusterSnapshot | undefined
   readonly isHealthy: () => boolean
   readonly exec: Exec
+  readonly nftables: NftablesView | undefined
   readonly clock: Clock
   readonly log: Logger
   readonly observer: Required<ProxyObserver>
@@ -62,8 +63,8 @@ export class FamilyProxy {
 
   /** Throws `KernelError` when the host lacks what the mode needs in this family. Writes nothing. */
   static async create(options: FamilyProxyOptions): Promise<FamilyProxy> {
-    const { family, config, clock, observer, exec, nodeName, log, snapshot } = options
-    const wiring = { config, options: backendOptions(options), exec, log, nodeName }
+    const { family, config, clock, observer, exec, nodeName, log, snapshot, nftables } = options
+    const wiring = { config, options: backendOptions(options), exec, log, nodeName, nftables }
     const backend = await createBackend(wiring)
     const decider = new ForwardingDecider(deciderOptions(options))
     const shared = { family, clock, random: Math.random }

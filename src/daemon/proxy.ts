@@ -28,6 +28,7 @@ import { eventsObserver } from './events-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
 import { StateKeeper } from './cluster-state.ts'
+import { openNftablesView } from './create-backend.ts'
 import { FamilyProxy, type FamilyProxyOptions } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
 import { watchForeignProxies } from './foreign-proxies.ts'
@@ -136,12 +137,13 @@ export class Proxy {
     const { config, exec, clock, log } = this.#options
     const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
     this.#podNetworks = podCidrs
+    const nftables = await openNftablesView()
     const families = hostFamilies()
     if (!families.includes('IPv6'))
       log.info({}, 'IPv6 is left out: this host has none, or it is switched off')
     const created = families.map(async (family) =>
       createFamily({
-        ...{ family, config, podCidrs, exec, clock, nodeName: this.nodeName },
+        ...{ family, config, podCidrs, exec, nftables, clock, nodeName: this.nodeName },
         log: log.child({ family }),
         snapshot: () => this.feed.snapshot(),
         isHealthy: () => this.health.isHealthy(clock.now()),

@@ -1,13 +1,12 @@
 /**
  * What a proxy can notice about its kernel objects without running a program: small netlink questions, a few files below
- * /proc and /sys, and for iptables' nft variant what the kernel tells by itself. All of it is about the network namespace
- * of this process.
+ * /proc and /sys, and for iptables' nft variant the kernel's count of transactions. All of it is about the network
+ * namespace of this process.
  */
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Family, Ip } from '../net/ip.ts'
-import type { IptablesVariant } from './iptables.ts'
-import { NftNotifications } from './nft-notifications.ts'
+import type { ForeignTransactions } from './foreign-transactions.ts'
 
 export interface IpvsSenses {
   /** Whether a packet to this address stays on the node. */
@@ -23,8 +22,8 @@ export interface IpvsSenses {
    * and not a proof. `undefined`: this kernel does not tell.
    */
   ruleToken(): string | undefined
-  /** The kernel's word about the tables of iptables' nft variant; empty where it cannot be asked to tell. */
-  readonly ruleChanges: readonly Pick<NftNotifications, 'ownWrites' | 'foreignChange'>[]
+  /** Who else writes rules of iptables' nft variant; `undefined` where the kernel cannot be asked. */
+  readonly foreign: ForeignTransactions | undefined
 }
 
 /** Modules of which every rule of ours uses one; each use is counted. All jumps have a comment. */
@@ -33,7 +32,7 @@ const RULE_MODULES = ['xt_comment', 'xt_set', 'xt_mark', 'xt_conntrack', 'xt_add
 /** `undefined` where there can be no netlink socket. */
 export async function openIpvsSenses(
   family: Family,
-  variant: IptablesVariant,
+  foreign: ForeignTransactions | undefined,
 ): Promise<IpvsSenses | undefined> {
   try {
     const { IpsetSizes } = await import('./ipset-sizes.ts')
@@ -46,18 +45,11 @@ export async function openIpvsSenses(
       setSizes: async () => sizes.read(),
       serverTable: async () => readFile('/proc/net/ip_vs', 'latin1'),
       ruleToken,
-      ruleChanges: variant === 'nft' ? await tableChanges(family) : [],
+      foreign,
     }
   } catch {
     return undefined
   }
-}
-
-async function tableChanges(family: Family): Promise<readonly NftNotifications[]> {
-  const ip = family === 'IPv4' ? 'ip' : 'ip6'
-  const tables = (['nat', 'filter', 'mangle'] as const).map((table) => `${ip} ${table}` as const)
-  const opened = await Promise.all(tables.map(async (table) => NftNotifications.open(table)))
-  return opened.every((table) => table !== undefined) ? opened : []
 }
 
 /** Extensions that are built into the kernel have no count. */

@@ -197,14 +197,25 @@ export function* readMessages(bytes: Buffer): Generator<NetlinkMessage> {
   }
 }
 
-/** Values by type; of nested attributes the value is their bytes. Lengths are the sender's and may be wrong. */
+/** Values by type; of nested attributes the value is their bytes. */
 export function readAttributes(bytes: Buffer): ReadonlyMap<number, Buffer> {
-  const found = new Map<number, Buffer>()
+  return new Map(attributesOf(bytes))
+}
+
+/** Type and value of each attribute, in order. Lengths are the sender's and may be wrong: what is cut off is left out. */
+export function* attributesOf(bytes: Buffer): Generator<readonly [type: number, value: Buffer]> {
   for (let at = 0; at + 4 <= bytes.length;) {
     const length = bytes.readUInt16LE(at)
-    if (length < 4 || at + length > bytes.length) return found
-    found.set(bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + length))
+    if (length < 4 || at + length > bytes.length) return
+    yield [bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + length)]
     at += (length + 3) & ~3
   }
-  return found
+}
+
+export function encodeAttribute(type: number, value: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc((4 + value.length + 3) & ~3)
+  bytes.writeUInt16LE(4 + value.length, 0)
+  bytes.writeUInt16LE(type, 2)
+  bytes.set(value, 4)
+  return bytes
 }

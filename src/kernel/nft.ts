@@ -16,11 +16,11 @@ const OLDEST_KERNEL = [5, 13] as const
 
 export class Nft {
   readonly #exec: Exec
-  readonly #table: NftTable
+  readonly table: NftTable
 
   constructor(exec: Exec, table: NftTable) {
     this.#exec = exec
-    this.#table = table
+    this.table = table
   }
 
   /** Throws `KernelError` naming the version that is too old; `kernelRelease` as `uname -r` prints it. */
@@ -35,20 +35,20 @@ export class Nft {
 
   /** All of the table, numbers as numbers; `undefined` when there is no such table. */
   async list(signal: AbortSignal): Promise<string | undefined> {
-    const args = ['-n', 'list', 'table', ...this.#table.split(' ')]
-    return this.#unlessMissing({ file: 'nft', args, signal }, `Cannot list table ${this.#table}`)
+    const args = ['-n', 'list', 'table', ...this.table.split(' ')]
+    return this.#unlessMissing({ file: 'nft', args, signal }, `Cannot list table ${this.table}`)
   }
 
   /** One set, which should be small; `undefined` when it or the table is missing. */
   async listSet(name: string, signal: AbortSignal): Promise<string | undefined> {
-    const args = ['-n', 'list', 'set', ...this.#table.split(' '), name]
-    return this.#unlessMissing({ file: 'nft', args, signal }, `Cannot list set ${name} of ${this.#table}`)
+    const args = ['-n', 'list', 'set', ...this.table.split(' '), name]
+    return this.#unlessMissing({ file: 'nft', args, signal }, `Cannot list set ${name} of ${this.table}`)
   }
 
   /** Resolves to whether there was one. */
   async deleteTable(signal: AbortSignal): Promise<boolean> {
-    const request = { file: 'nft', args: ['-f', '-'], stdin: `delete table ${this.#table}\n`, signal }
-    return (await this.#unlessMissing(request, `Cannot delete table ${this.#table}`)) !== undefined
+    const request = { file: 'nft', args: ['-f', '-'], stdin: `delete table ${this.table}\n`, signal }
+    return (await this.#unlessMissing(request, `Cannot delete table ${this.table}`)) !== undefined
   }
 
   async #unlessMissing(request: ExecRequest, action: string): Promise<string | undefined> {

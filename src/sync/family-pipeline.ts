@@ -104,6 +104,7 @@ export class FamilyPipeline<O extends KernelObject> {
       {
         backend,
         clock,
+        believed: () => this.believed,
         intervalMs: PROBE_INTERVAL_MS,
         isQuiet: () => !this.#running && this.#forwarding !== undefined && this.#pendingDrift === undefined,
         onDrift: (found, noticedAtMs) => {

@@ -284,13 +284,13 @@ describe('nftables backend', () => {
     expect(await listed('IPv4')).not.toContain('strange')
   })
 
-  test('probe() without notifications notices that the table is gone', async () => {
+  test('probe() that cannot ask the kernel itself notices that the table is gone', async () => {
     const backend = await aBackend('IPv4')
-    expect(await backend.probe(signal)).toBeUndefined()
+    expect(await backend.probe(signal, undefined)).toBeUndefined()
     await bring(backend, everything('IPv4'))
-    expect(await backend.probe(signal)).toBeUndefined()
+    expect(await backend.probe(signal, undefined)).toBeUndefined()
     await namespace.run('nft', ['delete', 'table', 'ip', 'kube-proxy'])
-    expect(await backend.probe(signal)).toEqual({ what: 'table ip kube-proxy is missing' })
+    expect(await backend.probe(signal, undefined)).toEqual({ what: 'table ip kube-proxy is missing' })
   })
 
   test('names of API objects never reach the tool', async () => {

@@ -3,29 +3,34 @@
  * table to life with the program's own backend, and answers every line on standard input with what the probe says.
  */
 import { createInterface } from 'node:readline'
+import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
-import { NftNotifications } from '../../src/kernel/nft-notifications.ts'
+import { openNftablesView } from '../../src/daemon/create-backend.ts'
+import { type KernelState, diffState } from '../../src/netfilter/kernel-state.ts'
 import { ProgramRunner } from '../../src/kernel/program-runner.ts'
-import { diffState } from '../../src/netfilter/kernel-state.ts'
 import { silentLogger } from '../../src/runtime/logger.ts'
 import { aForwarding, aPort } from './forwarding-builder.ts'
 
 const ports = Number(process.argv[2])
 const signal = new AbortController().signal
-const notifications = await NftNotifications.open('ip kube-proxy')
+const view = await openNftablesView()
+let believed: KernelState<BackendObject> | undefined
 const backend = await createNftablesBackend({
   options: { family: 'IPv4', detector: undefined, masqueradeMark: 0x4000, dropInvalid: true },
   exec: new ProgramRunner(),
   log: silentLogger,
-  notifications,
+  watch: view && { foreign: await view.ledger.view(), tables: view.tables },
 })
+
+/** The set of these holds intervals, whose elements every kernel has to list. */
+const RANGES = ['10.0.0.0/8', '192.0.2.0/25']
 
 function forwardingOf(count: number) {
   const numbers = Array.from({ length: count }, (_, i) => i + 1)
   return aForwarding(
     numbers.map((n) =>
       aPort(`ns/s${n}`)
-        .clusterIp(`172.30.${n >> 8}.${n & 255}`)
+        .clusterIp(`172.30.${n >> 8}.${n & 255}`, 80, n < 3 ? { sourceRanges: RANGES } : {})
         .endpoints('10.1.0.1:80', '10.1.0.2:80'),
     ),
   )
@@ -33,15 +38,17 @@ function forwardingOf(count: number) {
 
 async function repair(count: number): Promise<number> {
   const have = await backend.observe(signal)
-  const changes = diffState(backend.plan(forwardingOf(count)), have)
+  const want = backend.plan(forwardingOf(count))
+  const changes = diffState(want, have)
   await backend.apply(backend.script(changes), signal)
+  believed = want
   return changes.created.length + changes.updated.length + changes.removed.length
 }
 
 async function answer(line: string): Promise<unknown> {
-  if (line === 'open') return notifications !== undefined
+  if (line === 'open') return view !== undefined
   if (line.startsWith('repair ')) return repair(Number(line.slice('repair '.length)))
-  return (await backend.probe(signal))?.what ?? null
+  return (await backend.probe(signal, believed))?.what ?? null
 }
 
 await repair(ports)

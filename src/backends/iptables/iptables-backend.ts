@@ -2,6 +2,7 @@
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { Exec } from '../../kernel/exec.ts'
 import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
+import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import type { IptablesObject } from '../../netfilter/iptables/chain.ts'
@@ -18,7 +19,7 @@ import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from '.
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
 import { IptablesPlanner } from './plan.ts'
-import { type ForeignChanges, JumpProbe } from './jump-probe.ts'
+import { JumpProbe } from './jump-probe.ts'
 import { scriptFor } from './script.ts'
 
 export interface IptablesBackendOptions {
@@ -28,8 +29,8 @@ export interface IptablesBackendOptions {
   readonly variant?: IptablesVariant | undefined
   readonly log: Logger
   readonly clock?: Clock
-  /** What the kernel tells about the tables that iptables uses; used in the nft variant alone. */
-  readonly notifications?: readonly ForeignChanges[]
+  /** Used in the nft variant alone. */
+  readonly foreign?: ForeignTransactions | undefined
 }
 
 /** Throws `KernelError` when the programs are missing, too old or not allowed, or the kernel lacks the family. */
@@ -77,8 +78,8 @@ export class IptablesBackend implements Backend<BackendObject> {
     this.#sets = wiring.sets
     this.#clock = wiring.clock ?? systemClock
     this.#planner = new IptablesPlanner(wiring.options, wiring.sets)
-    const notifications = wiring.iptables.programs.variant === 'nft' ? (wiring.notifications ?? []) : []
-    this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock, notifications })
+    const foreign = wiring.iptables.programs.variant === 'nft' ? wiring.foreign : undefined
+    this.#probe = new JumpProbe({ iptables: wiring.iptables, clock: this.#clock, foreign })
   }
 
   get family() {

@@ -2,12 +2,13 @@
  * Notices that somebody else touched the way to our rules, cheaply enough to ask all the time.
  *
  * It looks at the jumps from the built-in chains and at the first chain behind them, not at everything: who flushes a
- * table takes the jumps along. In the nft variant the kernel itself tells when a table was changed, and a chain is
- * listed without reading the rest; so there nothing is read while nobody touches anything. Legacy iptables always
+ * table takes the jumps along. In the nft variant the kernel counts transactions, and a chain is listed without
+ * reading the rest; so there nothing is read while nobody writes anything. Legacy iptables always
  * copies a whole table to read one chain of it, so its `nat` table is read only after the kernel has put another one
  * in its place, which shows in the list of the kernel's large allocations (for all namespaces together, hence a hint
  * and not a proof; every ten seconds it is read in any case).
  */
+import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import type { Iptables } from '../../kernel/iptables.ts'
 import { IN_PLACE, type Table } from '../../netfilter/iptables/chain.ts'
 import { targetOf } from '../../netfilter/iptables/parse-save.ts'
@@ -21,8 +22,6 @@ const MIN_INTERVAL_MS = 700
 /** A table that is read faster than this is read every time. */
 const CHEAP_MS = 15
 const ALWAYS_AFTER_MS = 10_000
-/** A restore makes a transaction per table and a few more the first time. */
-const MOST_TRANSACTIONS = 1000
 
 const FILTER_CHAINS = chainsOf('filter')
 const NAT_CHAINS = [...chainsOf('nat'), SERVICES]
@@ -31,24 +30,17 @@ function chainsOf(table: Table): readonly string[] {
   return [...new Set(JUMPS.filter((jump) => jump.table === table).map(({ chain }) => chain))]
 }
 
-/** The kernel's word about a table (nft variant): what somebody else did to it since the last question. */
-export interface ForeignChanges {
-  /** Runs a write of our own that makes `transactions` at most. */
-  ownWrites<T>(transactions: number, write: () => Promise<T>): Promise<T>
-  foreignChange(): string | undefined
-}
-
 export interface JumpProbeOptions {
   readonly iptables: Iptables
   readonly clock: Clock
-  /** One per table; empty: nobody tells, so the chains are read at every question. */
-  readonly notifications: readonly ForeignChanges[]
+  /** Without it the chains are read at every question. */
+  readonly foreign: ForeignTransactions | undefined
 }
 
 export class JumpProbe {
   readonly #iptables: Iptables
   readonly #clock: Clock
-  readonly #notifications: readonly ForeignChanges[]
+  readonly #foreign: ForeignTransactions | undefined
   #checkedAtMs = -Infinity
   #readAtMs = -Infinity
   #nat: { readonly costMs: number; readonly readAtMs: number; readonly allocations: string } | undefined
@@ -56,15 +48,12 @@ export class JumpProbe {
   constructor(options: JumpProbeOptions) {
     this.#iptables = options.iptables
     this.#clock = options.clock
-    this.#notifications = options.notifications
+    this.#foreign = options.foreign
   }
 
   /** Runs a write of our own, which is nobody's drift. */
   async ownWrite<T>(write: () => Promise<T>): Promise<T> {
-    return this.#notifications.reduce<() => Promise<T>>(
-      (inner, table) => async () => table.ownWrites(MOST_TRANSACTIONS, inner),
-      write,
-    )()
+    return this.#foreign?.ownWrites(write) ?? write()
   }
 
   /** We have changed the tables ourselves: what is known about them is void. */
@@ -77,7 +66,7 @@ export class JumpProbe {
     const nowMs = this.#clock.monotonic()
     if (servicesText === undefined || nowMs - this.#checkedAtMs < MIN_INTERVAL_MS) return undefined
     this.#checkedAtMs = nowMs
-    if (!this.#isDue(nowMs)) return undefined
+    if (!(await this.#isDue(nowMs))) return undefined
     this.#readAtMs = nowMs
     const filter = await this.#iptables.listChains('filter', FILTER_CHAINS, signal)
     const inFilter = driftIn(filter, 'filter', servicesText)
@@ -85,11 +74,10 @@ export class JumpProbe {
     return this.#checkNat(servicesText, signal)
   }
 
-  /** Where the kernel tells about changes, reading without being told is only a safeguard. */
-  #isDue(nowMs: number): boolean {
-    const told = this.#notifications.filter((table) => table.foreignChange() !== undefined)
-    if (told.length > 0 || this.#notifications.length === 0) return true
-    return nowMs - this.#readAtMs > ALWAYS_AFTER_MS
+  /** Where the kernel counts transactions, reading without a foreign one is only a safeguard. */
+  async #isDue(nowMs: number): Promise<boolean> {
+    const happened = (await this.#foreign?.happened()) ?? true
+    return happened || nowMs - this.#readAtMs > ALWAYS_AFTER_MS
   }
 
   async #checkNat(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {

@@ -1,7 +1,7 @@
 /**
  * Notices what others do to our objects, and runs no program while nobody does anything: addresses, sizes of sets and the
- * table of virtual servers are asked for within this process, about the rules of iptables' nft variant the kernel tells by
- * itself, and legacy rules are read only after a count of rules in the kernel has changed.
+ * table of virtual servers are asked for within this process, and rules are read only after the kernel's count of
+ * transactions (nft variant) or of rules (legacy) has changed.
  */
 import type { Iptables } from '../../kernel/iptables.ts'
 import type { IpvsControl } from '../../kernel/ipvs-control.ts'
@@ -21,8 +21,6 @@ const LONGEST_REST_MS = 30_000
 /** Rules are read this often where the kernel gives no hint, and where it does. */
 const RULES_WITHOUT_HINT_MS = 700
 const RULES_WITH_HINT_MS = 60_000
-/** A restore makes a transaction per table and a few more the first time. */
-const MOST_TRANSACTIONS = 1000
 
 type Rule = Chain | SharedRule | SharedChain
 
@@ -91,12 +89,7 @@ export class DriftProbe {
   /** Runs a write of our own, which is nobody's drift. */
   async ownWrite<T>(write: () => Promise<T>): Promise<T> {
     this.#version++
-    const { ruleChanges } = this.#options.senses
-    const all = ruleChanges.reduce<() => Promise<T>>(
-      (inner, table) => async () => table.ownWrites(MOST_TRANSACTIONS, inner),
-      write,
-    )
-    return all()
+    return this.#options.senses.foreign?.ownWrites(write) ?? write()
   }
 
   /** `undefined`: all that can be seen is as we left it. Throws `KernelError`. */
@@ -126,7 +119,7 @@ export class DriftProbe {
   async #readRules(signal: AbortSignal): Promise<string | undefined> {
     const { clock, iptables, planner } = this.#options
     // Taken before reading: a change in between is then noticed next time.
-    const hint = this.#hint()
+    const hint = await this.#hint()
     const nowMs = clock.monotonic()
     const restMs = hint.isGiven ? RULES_WITH_HINT_MS : RULES_WITHOUT_HINT_MS
     const known = this.#rules
@@ -137,15 +130,14 @@ export class DriftProbe {
   }
 
   /** What changes whenever rules do, as far as the kernel tells. */
-  #hint(): { readonly isGiven: boolean; readonly token: string | undefined } {
+  async #hint(): Promise<{ readonly isGiven: boolean; readonly token: string | undefined }> {
     const { iptables, senses } = this.#options
     if (iptables.programs.variant === 'legacy') {
       const token = senses.ruleToken()
       return { isGiven: token !== undefined, token }
     }
-    const told = senses.ruleChanges.flatMap((table) => table.foreignChange() ?? [])
-    if (told.length > 0) this.#rules = undefined
-    return { isGiven: senses.ruleChanges.length > 0, token: '' }
+    if ((await senses.foreign?.happened()) === true) this.#rules = undefined
+    return { isGiven: senses.foreign !== undefined, token: '' }
   }
 }
 

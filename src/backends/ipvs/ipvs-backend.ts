@@ -56,7 +56,7 @@ export interface IpvsBackendOptions {
    * How drift is noticed without running programs, in the namespace of this process; asked for when it is first looked
    * for. Default, and where it resolves to `undefined`: by running programs.
    */
-  readonly senses?: (variant: IptablesVariant) => Promise<IpvsSenses | undefined>
+  readonly senses?: () => Promise<IpvsSenses | undefined>
   readonly clock?: Clock
 }
 
@@ -94,7 +94,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   readonly #excluded: ExcludedServers
   readonly #schedulers: IpvsSchedulers
   readonly #ledger = new KernelLedger()
-  readonly #openSenses: (variant: IptablesVariant) => Promise<IpvsSenses | undefined>
+  readonly #openSenses: () => Promise<IpvsSenses | undefined>
   /** One of the two looks for drift. */
   #probe: DriftProbe | undefined
   #isProbeOpened = false
@@ -296,7 +296,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   /** Once for each backend that looks for drift: others are made to read the kernel a single time. */
   async #openProbe(): Promise<DriftProbe | undefined> {
     this.#isProbeOpened = true
-    const senses = await this.#openSenses(this.#iptables.programs.variant)
+    const senses = await this.#openSenses()
     if (senses === undefined) return undefined
     return new DriftProbe({
       senses,

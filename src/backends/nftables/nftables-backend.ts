@@ -2,7 +2,9 @@
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import { classifyFailure } from '../../kernel/classify-failure.ts'
 import type { Exec } from '../../kernel/exec.ts'
+import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
+import type { NfTables } from '../../kernel/nf-tables.ts'
 import { Nft } from '../../kernel/nft.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
@@ -18,16 +20,16 @@ import { type BackendObject, ROUTE_LOCALNET, servesLocalhost } from './plan-node
 import { NftablesPlanner } from './plan.ts'
 import { wordsOf } from './plan-words.ts'
 import { REMOVE_PURPOSE, scriptFor } from './script.ts'
+import { TableCheck } from './table-check.ts'
 
 /** Before Linux 6.2 the kernel lets go of a chain a moment after the last element that led to it. */
 const REMOVE_ATTEMPTS = 40
 const REMOVE_PAUSE_MS = 50
 
-/** The kernel's word about a table: what somebody else did to it since the last question, a line for people. */
-export interface TableNotifications {
-  /** Runs a write of our own that makes `transactions` at most. */
-  ownWrites<T>(transactions: number, write: () => Promise<T>): Promise<T>
-  foreignChange(): string | undefined
+/** How the kernel is asked about our table between syncs. */
+export interface TableWatch {
+  readonly foreign: ForeignTransactions
+  readonly tables: Pick<NfTables, 'contents'>
 }
 
 export interface NftablesBackendOptions {
@@ -38,7 +40,7 @@ export interface NftablesBackendOptions {
   /** What `uname -r` says; default: the kernel this process runs on. */
   readonly kernelRelease?: string
   /** Without it only the loss of the table is noticed between resyncs. */
-  readonly notifications?: TableNotifications | undefined
+  readonly watch?: TableWatch | undefined
 }
 
 /** Throws `KernelError` when nft or the kernel is missing or too old, naming the version. */
@@ -77,7 +79,8 @@ export class NftablesBackend implements Backend<BackendObject> {
   readonly #table: TableName
   readonly #clock: Clock
   readonly #planner: NftablesPlanner
-  readonly #notifications: TableNotifications | undefined
+  readonly #foreign: ForeignTransactions | undefined
+  readonly #check: TableCheck | undefined
   #planned: Forwarding | undefined
   /** The table is there because we put something into it. */
   #written = false
@@ -90,7 +93,9 @@ export class NftablesBackend implements Backend<BackendObject> {
     this.#nft = wiring.nft
     this.#table = wiring.table
     this.#clock = wiring.clock ?? systemClock
-    this.#notifications = wiring.notifications
+    this.#foreign = wiring.watch?.foreign
+    this.#check =
+      wiring.watch && new TableCheck({ ...wiring.watch, table: this.#nft.table, clock: this.#clock })
     this.#planner = new NftablesPlanner(wiring.options)
   }
 
@@ -108,8 +113,6 @@ export class NftablesBackend implements Backend<BackendObject> {
   }
 
   async observe(signal: AbortSignal): Promise<KernelState<BackendObject>> {
-    // What somebody did until now is in what is read now.
-    this.#notifications?.foreignChange()
     const words = wordsOf(this.family)
     const text = await this.#nft.list(signal)
     this.#observed = true
@@ -124,7 +127,7 @@ export class NftablesBackend implements Backend<BackendObject> {
     const write = async (): Promise<void> => {
       for (const step of script) await this.#applyStep(step, signal)
     }
-    await (this.#notifications?.ownWrites(script.length, write) ?? write())
+    await (this.#foreign?.ownWrites(write, script.length) ?? write())
     this.#written = true
     this.#observed = false
   }
@@ -133,11 +136,12 @@ export class NftablesBackend implements Backend<BackendObject> {
     return error instanceof KernelError ? blamedPort(error, forwarding) : undefined
   }
 
-  async probe(signal: AbortSignal): Promise<Drift | undefined> {
+  async probe(
+    signal: AbortSignal,
+    believed: KernelState<BackendObject> | undefined,
+  ): Promise<Drift | undefined> {
     if (!this.#written) return undefined
-    const told = this.#notifications?.foreignChange()
-    if (told !== undefined) return { what: told }
-    if (this.#notifications !== undefined) return undefined
+    if (this.#check !== undefined) return this.#check.drift(believed)
     // The smallest of our sets: with it the table is there.
     const listed = await this.#nft.listSet(NODE_PORT_IPS, signal)
     return listed === undefined
@@ -152,7 +156,7 @@ export class NftablesBackend implements Backend<BackendObject> {
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {
     this.#written = false
     const remove = async (): Promise<boolean> => this.#nft.deleteTable(signal)
-    const found = await (this.#notifications?.ownWrites(1, remove) ?? remove())
+    const found = await (this.#foreign?.ownWrites(remove, 1) ?? remove())
     return found ? [`table ${this.#table.family} ${this.#table.name}`] : []
   }
 

@@ -52,7 +52,7 @@ async function startProxy() {
     nodeName: 'node-a',
     variant: 'legacy',
     control: await openIpvsControl(exec, silentLogger),
-    senses: async (variant) => openIpvsSenses('IPv4', variant),
+    senses: async () => openIpvsSenses('IPv4', undefined),
   })
   const reconciler = new Reconciler<IpvsObject>({ backend, clock: systemClock, onRefusal: () => undefined })
   return {

@@ -43,7 +43,7 @@ function bed(variant: IptablesVariant = 'legacy') {
     local: IPS as readonly Ip[],
     sizes: new Map<string, number | undefined>(),
     hasServer: true,
-    nftTold: undefined as string | undefined,
+    isForeign: false,
     calls: { programs: 0, tables: 0, sizes: 0, servers: 0, addresses: 0, routes: 0 },
   }
   const { calls } = host
@@ -76,16 +76,14 @@ function bed(variant: IptablesVariant = 'legacy') {
         calls.routes++
         return Promise.resolve(new Set(host.local))
       },
-      ruleChanges: [
-        {
-          ownWrites: (_most, write) => write(),
-          foreignChange: () => {
-            const told = host.nftTold
-            host.nftTold = undefined
-            return told
-          },
+      foreign: {
+        ownWrites: (write) => write(),
+        happened: () => {
+          const hasHappened = host.isForeign
+          host.isForeign = false
+          return Promise.resolve(hasHappened)
         },
-      ],
+      },
       ruleToken: () => host.token,
       serverTable: () => {
         calls.tables++
@@ -156,10 +154,10 @@ describe('DriftProbe', () => {
     expect(await ask(1)).toBe('chain nat KUBE-POSTROUTING holds other rules')
   })
 
-  test('reads the rules of the nft variant when the kernel has named a foreign change', async () => {
+  test('reads the rules of the nft variant when somebody else made a transaction', async () => {
     const { ask, host } = bed('nft')
     await ask(3)
-    host.nftTold = 'table ip nat was changed by process 7 (iptables)'
+    host.isForeign = true
     host.saved = SAVED.replace(':FL-MASQ ', ':GONE ')
     expect(await ask(1)).toBe('chain nat FL-MASQ is missing')
   })
