@@ -14,6 +14,7 @@ import {
   type Target,
   ORIGINS,
 } from '../../forwarding/forwarding.ts'
+import type { ServicePortKey } from '../../model/service-port.ts'
 import { hostCidr } from '../../net/cidr.ts'
 import { type Family, type Ip, hostPort } from '../../net/ip.ts'
 import type { Protocol } from '../../net/protocol.ts'
@@ -62,7 +63,7 @@ export interface PortContext {
   /** Makes every node begin with another server. */
   readonly seed: string
   /** The mark of a virtual server by its name, unique on this node. */
-  readonly markOf: (name: string) => number
+  readonly markOf: (owner: ServicePortKey, name: string) => number
 }
 
 export interface PortPlan {
@@ -117,7 +118,7 @@ export class Draft {
   /** The mark of the virtual server that hands out `pool`, with the masquerade bit where the route asks for it. */
   markFor(route: Route & { readonly action: 'forward' }, keepsPort: boolean): number {
     const name = [this.port.key, route.pool, keepsPort ? 'range' : ''].join('|')
-    const mark = this.context.markOf(name)
+    const mark = this.context.markOf(this.port.key, name)
     return route.masquerade ? (mark | this.context.masqueradeMark) >>> 0 : mark
   }
 

@@ -142,7 +142,7 @@ export class IpvsPlanner {
       source: primaryIp !== undefined && localIps.has(primaryIp) ? primaryIp : undefined,
       schedulers,
       seed: nodeName,
-      markOf: (name) => this.#marks.markOf(name, masqueradeMark),
+      markOf: (owner, name) => this.#marks.markOf(owner, name, masqueradeMark),
     }
   }
 
@@ -170,7 +170,7 @@ export class IpvsPlanner {
     if (after === undefined) {
       this.#plans.delete(key)
       this.#ranges.delete(key)
-      this.#marks.release(`${key}|`)
+      this.#marks.release(key)
       return
     }
     this.#plans.set(key, after)
@@ -220,26 +220,24 @@ function nodePortIps(node: NodeForwarding): readonly Ip[] {
 
 /** One mark for each name that asks, and never the same for two. A mark stays with its name. */
 class Marks {
-  readonly #markByName = new Map<string, number>()
+  /** By owner, so that giving back what is one's own costs nothing more. */
+  readonly #marksByOwner = new Map<ServicePortKey, Map<string, number>>()
   readonly #taken = new Set<number>()
 
-  markOf(name: string, reserved: number): number {
-    const known = this.#markByName.get(name)
+  markOf(owner: ServicePortKey, name: string, reserved: number): number {
+    const own = this.#marksByOwner.get(owner) ?? new Map<string, number>()
+    const known = own.get(name)
     if (known !== undefined) return known
     let attempt = 0
     while (this.#taken.has(serverMark(name, attempt, reserved))) attempt++
     const mark = serverMark(name, attempt, reserved)
-    this.#markByName.set(name, mark)
+    this.#marksByOwner.set(owner, own.set(name, mark))
     this.#taken.add(mark)
     return mark
   }
 
-  /** Marks of names that begin like this are free again. */
-  release(prefix: string): void {
-    for (const [name, mark] of this.#markByName) {
-      if (!name.startsWith(prefix)) continue
-      this.#markByName.delete(name)
-      this.#taken.delete(mark)
-    }
+  release(owner: ServicePortKey): void {
+    for (const mark of this.#marksByOwner.get(owner)?.values() ?? []) this.#taken.delete(mark)
+    this.#marksByOwner.delete(owner)
   }
 }

@@ -1,8 +1,9 @@
 import type { BackendOptions } from '../../../../src/backends/backend.ts'
 import type { IpvsObject } from '../../../../src/backends/ipvs/plan-port.ts'
 import { IpvsPlanner } from '../../../../src/backends/ipvs/plan.ts'
+import { scriptFor } from '../../../../src/backends/ipvs/script.ts'
 import { allSets, MARK_PREFIX, MARK_PREFIX_MASK, setNameFor } from '../../../../src/backends/ipvs/names.ts'
-import type { Forwarding } from '../../../../src/forwarding/forwarding.ts'
+import type { Forwarding, PortForwarding } from '../../../../src/forwarding/forwarding.ts'
 import { diffState, isEmpty, type KernelState } from '../../../../src/netfilter/kernel-state.ts'
 import type { Cidr } from '../../../../src/net/cidr.ts'
 import {
@@ -263,6 +264,38 @@ describe('IpvsPlanner is incremental:', () => {
     const changes = diffState(plan(withPorts(forwarding, [['ns/web:/TCP', fewer]])), before)
     expect(changes.removed.map(({ key }) => key)).toEqual(['real -t 172.30.0.1:80 10.0.0.2:80'])
     expect([...changes.created, ...changes.updated]).toEqual([])
+  })
+
+  test('one endpoint that is replaced costs the same among ten and among two thousand Services', () => {
+    const costs = [10, 2000].map((services) => {
+      let reads = 0
+      const counted = (port: PortForwarding): PortForwarding =>
+        new Proxy(port, {
+          get: (target, property) => {
+            reads++
+            return Reflect.get(target, property) as unknown
+          },
+        })
+      const one = (i: number, endpoint: string) =>
+        counted(
+          aPort(`ns/s${i}`)
+            .clusterIp(`172.30.${i >> 8}.${i & 255}`)
+            .nodePort(20000 + i, { routes: LOCAL_ROUTES })
+            .endpoints(endpoint, '10.0.0.2:80*')
+            .build(),
+        )
+      const ports = Array.from({ length: services }, (_, i) => one(i, '10.0.0.1:80'))
+      const plan = planner()
+      const forwarding = aForwarding(ports, NODE)
+      const before = plan(forwarding)
+      reads = 0
+      const next = withPorts(forwarding, [['ns/s7:/TCP', one(7, '10.0.0.3:80')]])
+      const changes = diffState(plan(next), before)
+      const context = { family: 'IPv4', draining: new Set<string>(), restoreProgram: 'restore' } as const
+      return { reads, script: scriptFor(changes, context).map(({ stdin }) => stdin) }
+    })
+    expect(costs[1]).toEqual(costs[0])
+    expect(costs[0]?.script[0]?.split('\n').filter((line) => line.startsWith('-a -t 172.'))).toHaveLength(1)
   })
 
   test('an address and a hairpin stay until the last service port that needs them goes', () => {
