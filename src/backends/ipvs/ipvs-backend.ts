@@ -132,7 +132,9 @@ export class IpvsBackend implements Backend<IpvsObject> {
   async prepare(signal: AbortSignal): Promise<void> {
     // The first use of IPVS also makes the kernel load it, and with it its settings.
     await this.#schedulers.requireDefault(signal)
+    // A program that is missing is told now, and not by the first sync.
     await this.#ipset.names(signal)
+    await this.#ipLink.view(DEVICE, this.family, signal)
     const wanted = wantedSysctls(this.#settings, release())
     const changed = await new Sysctls(this.#exec).ensureAll(wanted, signal)
     if (changed.length > 0) this.#log.info({ family: this.family, keys: changed }, 'Changed kernel settings')

@@ -60,11 +60,14 @@ test('createIpvsBackend() says what to do about a kernel without IPVS', async ()
   )
 })
 
-test.each(['ipvsadm', 'ipset'])('createIpvsBackend() names the program %s that is missing', async (file) => {
-  expect(await create({ [file]: 'missing' })).toBe(
-    `Cannot run ${file}: no such program in PATH; install the package that contains "${file}"`,
-  )
-})
+test.each(['ipvsadm', 'ipset', 'ip'])(
+  'createIpvsBackend() names the program %s that is missing',
+  async (file) => {
+    expect(await create({ [file]: 'missing' })).toBe(
+      `Cannot run ${file}: no such program in PATH; install the package that contains "${file}"`,
+    )
+  },
+)
 
 test('createIpvsBackend() says what to do about a scheduler that does not exist', async () => {
   expect(await create({}, 'best')).toMatch(
