@@ -15,8 +15,8 @@ import type { KernelLedger } from './kernel-ledger.ts'
 import { observedRules } from './observe.ts'
 import type { IpvsPlanner } from './plan.ts'
 
-/** What grows with the cluster is looked at so rarely that it takes a fiftieth of one processor at most. */
-const REST_PER_LOOK = 50
+/** What grows with the cluster is looked at so rarely that each look takes a hundredth of one processor at most. */
+const REST_PER_LOOK = 100
 const LONGEST_REST_MS = 30_000
 /** Rules are read this often where the kernel gives no hint, and where it does. */
 const RULES_WITHOUT_HINT_MS = 700
@@ -48,6 +48,7 @@ export class DriftProbe {
   #told: { readonly what: string; readonly version: number; readonly reads: number } | undefined
   readonly #addresses: PacedLook
   readonly #servers: PacedLook
+  readonly #sets: PacedLook
   #rules: { readonly token: string | undefined; readonly readAtMs: number } | undefined
 
   constructor(options: DriftProbeOptions) {
@@ -55,6 +56,7 @@ export class DriftProbe {
     const { clock, control, ledger, senses, planner } = options
     this.#addresses = new PacedLook(clock)
     this.#servers = new PacedLook(clock)
+    this.#sets = new PacedLook(clock)
     this.#looks = [
       async () => {
         const ip = first(planner.localIps())
@@ -66,7 +68,7 @@ export class DriftProbe {
           ? undefined
           : `virtual server "${selector}" is missing`
       },
-      async () => ledger.wrongSet(await senses.setSizes()),
+      async () => this.#sets.look(async () => ledger.wrongSet(await senses.setSizes())),
       async () =>
         this.#addresses.look(async () => {
           const found = await senses.localIps()
