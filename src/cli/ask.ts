@@ -25,7 +25,7 @@ export async function ask(
   const source = await loneSource(options, signal)
   const url = new URL(path, 'http://node')
   url.search = new URLSearchParams(query).toString()
-  return answerTo(url, { source, exec, signal })
+  return answerTo(url, { source, signal })
 }
 
 function socketOf({ explainSocket }: QueryFlags['config']): string {

@@ -2,6 +2,7 @@
 import type { Backend } from '../backends/backend.ts'
 import type { ProxyView } from '../explain/proxy-view.ts'
 import type { Forwarding } from '../forwarding/forwarding.ts'
+import type { Exec } from '../kernel/exec.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Family } from '../net/ip.ts'
@@ -11,6 +12,8 @@ export interface AnswerSource {
   /** `undefined`: the API server has not yet told everything. */
   snapshot(): ClusterSnapshot | undefined
   readonly families: readonly AnswerFamily[]
+  /** Runs programs on the node that the answers are about; rejects where that is another machine. */
+  readonly exec: Exec
 }
 
 export interface AnswerFamily {

@@ -5,7 +5,6 @@ import type { Explanation } from '../explain/explanation.ts'
 import type { ProxyView } from '../explain/proxy-view.ts'
 import { differenceRows } from '../explain/state-difference.ts'
 import { parseSubject, SUBJECT_USAGE } from '../explain/subject.ts'
-import type { Exec } from '../kernel/exec.ts'
 import { diffState } from '../netfilter/kernel-state.ts'
 import { parseIp, type Ip } from '../net/ip.ts'
 import { PROTOCOLS } from '../net/protocol.ts'
@@ -16,7 +15,6 @@ import { lookAtKernel } from './explain-kernel.ts'
 
 export interface AnswerContext {
   readonly source: AnswerSource
-  readonly exec: Exec
   readonly signal: AbortSignal
 }
 
@@ -69,11 +67,11 @@ async function differences({ source, signal }: AnswerContext): Promise<RowsAnswe
 }
 
 async function explainAnswer(query: URLSearchParams, context: AnswerContext): Promise<Explanation> {
-  const { source, exec, signal } = context
+  const { source, signal } = context
   const view = source.view()
   const explanation = explain(view, await questionOf(query, view, context))
   const looked = await lookAtKernel(explanation.ports, { source, view, signal })
-  return { ...explanation, ports: await countConnections(looked, { view, exec, signal }) }
+  return { ...explanation, ports: await countConnections(looked, { view, exec: source.exec, signal }) }
 }
 
 async function questionOf(
@@ -97,10 +95,10 @@ async function questionOf(
 }
 
 /** The interface is that by which an answer to the sender would leave. */
-async function senderOf(ip: Ip, view: ProxyView, { exec, signal }: AnswerContext): Promise<Sender> {
+async function senderOf(ip: Ip, view: ProxyView, { source, signal }: AnswerContext): Promise<Sender> {
   if (view.families.every(({ detector }) => detector === undefined || detector.by === 'source'))
     return { ip, inInterface: undefined }
-  const result = await exec
+  const result = await source.exec
     .run({ file: 'ip', args: ['-o', 'route', 'get', ip], signal })
     .catch(() => undefined)
   return { ip, inInterface: / dev (\S+)/.exec(result?.stdout ?? '')?.[1] }

@@ -1,12 +1,14 @@
 import type { FamilyProxyView, ProxyView } from '../explain/proxy-view.ts'
+import type { Exec } from '../kernel/exec.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { AnswerFamily, AnswerSource } from './answer-source.ts'
 import type { FamilyProxy } from './family-proxy.ts'
 import type { Proxy } from './proxy.ts'
 
 /** Answers from what the running proxy knows. */
-export function proxySource(proxy: Proxy, clock: Clock): AnswerSource {
+export function proxySource(proxy: Proxy, exec: Exec, clock: Clock): AnswerSource {
   return {
+    exec,
     view: () => proxyView(proxy, clock.now()),
     snapshot: () => proxy.feed.snapshot(),
     get families() {

@@ -67,7 +67,13 @@ export async function loneSource(options: LoneOptions, signal: AbortSignal): Pro
       ...new Set(families.flatMap(({ remark }) => remark ?? [])),
     ],
   }
-  return { view: () => view, snapshot: () => snapshot, families: families.map(({ answers }) => answers) }
+  const elsewhere: Exec = { run: async () => Promise.reject(notHere(nodeName)) }
+  return {
+    exec: isHere ? options.exec : elsewhere,
+    view: () => view,
+    snapshot: () => snapshot,
+    families: families.map(({ answers }) => answers),
+  }
 }
 
 /** Through the daemon's own feed, which ends as soon as it knows everything. */

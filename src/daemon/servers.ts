@@ -31,14 +31,11 @@ export async function startServers(proxy: Proxy, options: ProxyOptions, signal: 
     onAnswer: (path, status) => proxy.metrics.recordHealthAnswer(path, status),
   })
   const { explainSocket: path } = config
-  const source = proxySource(proxy, clock)
+  const source = proxySource(proxy, options.exec, clock)
   const explaining =
     path === undefined
       ? undefined
-      : serveExplainSocket(
-          { path, clock, log, handler: explainHandler({ source, exec: options.exec, signal }) },
-          signal,
-        )
+      : serveExplainSocket({ path, clock, log, handler: explainHandler({ source, signal }) }, signal)
   await Promise.all([
     explaining,
     serve(config.healthzBindAddress, 'health server', health),
