@@ -3,8 +3,10 @@ import type { ConformanceCase, ConformanceFlow } from '../conformance/conformanc
 import { loadOwnCases } from '../conformance/own-cases.ts'
 import { loadSharedCases, sharedConformancePath } from './conformance-cases.ts'
 
+/** All of them, or those whose name matches the environment variable CONFORMANCE_ONLY. */
 export function loadKernelCases(): ConformanceCase[] {
-  return withoutRepeats([...loadSharedCases(), ...loadOwnCases()])
+  const wanted = new RegExp(process.env['CONFORMANCE_ONLY'] ?? '')
+  return withoutRepeats([...loadSharedCases(), ...loadOwnCases()]).filter(({ name }) => wanted.test(name))
 }
 
 /** Says once per file why only the project's own cases run. */

@@ -50,7 +50,9 @@ export function testByPackets(proxy: ProxyWithNeeds, tests: KernelTests): void {
       PATIENCE_MS,
     )
 
-    test('every known difference is needed by some flow', async () => {
+    // Some of the cases alone need some of the differences alone.
+    const declare = process.env['CONFORMANCE_ONLY'] === undefined ? test : test.skip
+    declare('every known difference is needed by some flow', async () => {
       const settled = await Promise.allSettled(results.values())
       const finished = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       printSkipped(proxy, finished)

@@ -34,6 +34,7 @@ import {
 } from '../../netfilter/ipvs/local-route.ts'
 import {
   type IpvsServer,
+  type VirtualServerChoices,
   addressSelector,
   markSelector,
   realServer,
@@ -103,8 +104,7 @@ export class Draft {
 
   /** A virtual server with the servers of a pool; `keepsPort`: they see the port that the client dialled. */
   serve(selector: string, pool: PoolName | undefined, keepsPort = false): void {
-    const { affinitySeconds: persistentSeconds } = this.port
-    const virtual = virtualServer(selector, { scheduler: this.scheduler, persistentSeconds })
+    const virtual = virtualServer(selector, this.#choices(selector, keepsPort))
     if (this.own.has(virtual.key)) return
     this.own.set(virtual.key, virtual)
     const drainSeconds = drainSecondsOf(this.port)
@@ -113,6 +113,18 @@ export class Draft {
       const real = realServer(selector, server, { weight, drainSeconds })
       this.own.set(real.key, real)
     }
+  }
+
+  /**
+   * Of a persistent mark the kernel (seen in 6.1) sends connections to the port that was dialled, whatever port the
+   * server has. A hash of the client's address keeps it at its server as well, without a time.
+   */
+  #choices(selector: string, keepsPort: boolean): VirtualServerChoices {
+    const { affinitySeconds: persistentSeconds } = this.port
+    const isMark = selector.startsWith('-f ')
+    return isMark && !keepsPort && persistentSeconds !== undefined
+      ? { scheduler: 'sh', persistentSeconds: undefined }
+      : { scheduler: this.scheduler, persistentSeconds }
   }
 
   /** The mark of the virtual server that hands out `pool`, with the masquerade bit where the route asks for it. */

@@ -110,6 +110,16 @@ describe('IpvsPlanner with policy Local', () => {
     expect(pod & 0x8000).toBe(0)
   })
 
+  test('keeps clients by a hash where a mark would send them to the port that they dialled', () => {
+    const found = lines([port.affinity(60)]).filter((line) => / -s /.test(line))
+    expect(
+      found.filter((line) => line.startsWith('-f ')).map((line) => line.replace(/^-f \d+ /, '')),
+    ).toEqual(['-s sh', '-s sh'])
+    expect(found.filter((line) => line.startsWith('-t ')).every((line) => line.endsWith('-s rr -p 60'))).toBe(
+      true,
+    )
+  })
+
   test('needs no mark while there is no local endpoint: those from outside are dropped', () => {
     const routes = { pod: FORWARD, node: FORWARD_MASQUERADED, external: DROP }
     const without = aPort('ns/lb').loadBalancerIp('203.0.113.9', 443, { routes }).endpoints('10.0.0.1:8443')
