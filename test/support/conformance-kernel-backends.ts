@@ -12,17 +12,20 @@ import { Reconciler, type SyncResult } from '../../src/sync/reconciler.ts'
 import type { NodeBed } from './node-bed.ts'
 import type { Need } from './skip-reasons.ts'
 
+/** Where a kernel is programmed. */
+export type KernelPlace = Pick<NodeBed, 'exec' | 'run'>
+
 export interface BackendUnderTest {
   readonly title: string
   readonly mode: BackendName
   readonly needs: readonly Need[]
   /** One instance serves case after case as long as its options fit, since a start takes a dozen programs. */
   readonly isReused: boolean
-  create(bed: NodeBed, options: BackendOptions): Promise<Backend<KernelObject>>
+  create(bed: KernelPlace, options: BackendOptions): Promise<Backend<KernelObject>>
   /** Empties the kernel of the bed's node, whoever filled it. */
-  reset(bed: NodeBed): Promise<void>
+  reset(bed: KernelPlace): Promise<void>
   /** Everything that decides about packets, both families, without what changes by itself. */
-  rules(bed: NodeBed): Promise<string>
+  rules(bed: KernelPlace): Promise<string>
 }
 
 const EMPTY_LEGACY_TABLES = ['iptables', 'ip6tables'].map((program) => {
@@ -107,7 +110,7 @@ function ipvs(): BackendUnderTest {
 }
 
 /** One process of the node's namespace for many commands: in user-mode-linux every start from here is dear. */
-async function inShell(bed: NodeBed, commands: readonly string[]): Promise<void> {
+async function inShell(bed: KernelPlace, commands: readonly string[]): Promise<void> {
   await bed.run('sh', ['-e'], commands.join('\n'))
 }
 

@@ -1,19 +1,24 @@
 /**
  * A TCP server or client that lives as long as its standard input is open, to be run inside a namespace:
  *
- *     tcp-peer.ts serve <name> <port>...      answers `<name> <port of the server> <address of the client>` to every line
+ *     tcp-peer.ts serve <name> <port>...      answers `<name> <port of the server> <address of the client>` to every line,
+ *                                             sends lines of standard input to every client, and prints `lost <code>`
  *     tcp-peer.ts connect <ip> <port> [from]  sends lines of standard input, prints what comes; `from`: its own port
  *
  * The client prints `open`, the answers, and at the end `closed` or the code of the error.
  */
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 
 const [, , mode, first = '', ...rest] = process.argv
 
-if (mode === 'serve')
+const clients = new Set<Socket>()
+
+if (mode === 'serve') {
   for (const port of rest.map(Number))
     createServer((socket) => {
-      socket.on('error', () => undefined)
+      clients.add(socket)
+      socket.on('close', () => clients.delete(socket))
+      socket.on('error', ({ code }: NodeJS.ErrnoException) => process.stdout.write(`lost ${code ?? '?'}\n`))
       socket.on('data', (data) => {
         const lines = data.toString().split('\n').length - 1
         socket.write(
@@ -21,7 +26,10 @@ if (mode === 'serve')
         )
       })
     }).listen(port, '::', () => process.stdout.write('ready\n'))
-else {
+  process.stdin.on('data', (data) => {
+    for (const socket of clients) socket.write(data)
+  })
+} else {
   const [port, from] = rest.map(Number)
   const socket = connect({ host: first, port: port ?? 0, ...(from === undefined ? {} : { localPort: from }) })
   socket.on('connect', () => process.stdout.write('open\n'))
