@@ -17,7 +17,7 @@ export interface QueryFlags {
   readonly alone: boolean
 }
 
-export const QUERY_FLAGS_HELP = `  -o, --output FORMAT       ${OUTPUTS.join(', ')} (default table)
+export const QUERY_FLAGS_HELP = `  -o, --output FORMAT        ${OUTPUTS.join(', ')} (default table)
       --explain-socket PATH  where the running proxy answers (default: as configured)
       --config FILE          the configuration file of the running proxy, for its socket
       --kubeconfig FILE      ask no proxy: work it out from the API server and the kernel of this node
