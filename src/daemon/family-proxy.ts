@@ -34,6 +34,8 @@ export interface FamilyProxyOptions {
   readonly isHealthy: () => boolean
   readonly exec: Exec
   readonly nftables: NftablesView | undefined
+  /** Resolves when all families have tried to program the kernel. */
+  readonly firstRound: Promise<unknown>
   readonly clock: Clock
   readonly log: Logger
   readonly observer: Required<ProxyObserver>
@@ -88,7 +90,11 @@ export class FamilyProxy {
       onFailure: (error) => observer.onFlowsFailed(family, error),
     })
     const health = new ServiceHealth({ family, isProxyHealthy: options.isHealthy, clock, logger: log })
-    const predecessors = new Predecessors({ ...shared, log, predecessors: await predecessorsOf(wiring) })
+    const { firstRound } = options
+    const predecessors = new Predecessors({
+      ...{ ...shared, log, firstRound },
+      predecessors: await predecessorsOf(wiring),
+    })
     return new FamilyProxy(options, { decider, pipeline, flows, health, predecessors })
   }
 

@@ -37,6 +37,8 @@ export interface Predecessor {
 export interface PredecessorsOptions {
   readonly family: Family
   readonly predecessors: readonly Predecessor[]
+  /** Nothing is looked for before this resolves: it would be in the way of what clients wait for. */
+  readonly firstRound: Promise<unknown>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -58,9 +60,9 @@ export class Predecessors {
 
   /** Runs until the signal is aborted; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, predecessors } = this.#options
+    const { clock, firstRound, predecessors } = this.#options
     signal.addEventListener('abort', () => this.synced(), { once: true })
-    await this.#ready.promise
+    await Promise.all([this.#ready.promise, firstRound])
     let pending = predecessors
     let roundAtMs = clock.monotonic() + ROUND_MS
     while (!signal.aborted) {

@@ -29,6 +29,7 @@ import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
 import { StateKeeper } from './cluster-state.ts'
 import { openNftablesView } from './create-backend.ts'
+import { FirstRound } from './first-round.ts'
 import { FamilyProxy, type FamilyProxyOptions } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
 import { watchForeignProxies } from './foreign-proxies.ts'
@@ -114,15 +115,19 @@ export class Proxy {
     const all = AbortSignal.any([signal, fault.signal])
     const servers = startServers(this, this.#options, all)
     this.metrics.start(all)
-    this.#observers.push(this.#eventsObserver(all))
+    const firstRound = new FirstRound(() => this.families.length, all)
+    this.#observers.push(this.#eventsObserver(all), {
+      onSynced: (report) => firstRound.onSynced(report),
+      onSyncFailed: (family) => firstRound.onSyncFailed(family),
+    })
     const feed = this.feed.run(all)
     try {
-      await this.#createFamilies(all)
+      await this.#createFamilies(firstRound.ended, all)
       if (this.feed.inSync) this.#changed()
       const families = this.families.map(async (family) => family.run(all))
       const { onForeignProxy: onFound } = this.#observer()
       const foreign = watchForeignProxies({ clock: this.#options.clock, onFound }, all)
-      const examined = this.#doctor(all)
+      const examined = firstRound.ended.then(() => new StartDoctor(this.#options).run(all))
       await Promise.all([
         ...[feed, servers, this.#keepState(all), this.#recall(all), foreign, examined],
         ...families,
@@ -133,7 +138,7 @@ export class Proxy {
     }
   }
 
-  async #createFamilies(signal: AbortSignal): Promise<void> {
+  async #createFamilies(firstRound: Promise<unknown>, signal: AbortSignal): Promise<void> {
     const { config, exec, clock, log } = this.#options
     const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
     this.#podNetworks = podCidrs
@@ -143,7 +148,7 @@ export class Proxy {
       log.info({}, 'IPv6 is left out: this host has none, or it is switched off')
     const created = families.map(async (family) =>
       createFamily({
-        ...{ family, config, podCidrs, exec, nftables, clock, nodeName: this.nodeName },
+        ...{ family, config, podCidrs, exec, nftables, firstRound, clock, nodeName: this.nodeName },
         log: log.child({ family }),
         snapshot: () => this.feed.snapshot(),
         isHealthy: () => this.health.isHealthy(clock.now()),
@@ -221,12 +226,6 @@ export class Proxy {
         this.metrics.setProgrammedFromDisk(fromDisk)
       },
     }
-  }
-
-  async #doctor(signal: AbortSignal): Promise<void> {
-    const doctor = new StartDoctor(this.#options)
-    this.#observers.push({ onSynced: () => doctor.onSynced() })
-    await doctor.run(signal)
   }
 
   async #keepState(signal: AbortSignal): Promise<void> {

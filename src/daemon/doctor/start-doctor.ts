@@ -18,26 +18,19 @@ export interface StartDoctorOptions {
 
 export class StartDoctor {
   readonly #options: StartDoctorOptions
-  readonly #ready = Promise.withResolvers<undefined>()
 
   constructor(options: StartDoctorOptions) {
     this.#options = options
   }
 
-  /** Services work now, so nobody waits for us. */
-  onSynced(): void {
-    this.#ready.resolve(undefined)
-  }
-
   /** Resolves when everything is told, or the signal is aborted; never rejects: a finding is no reason to end. */
   async run(signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => this.#ready.resolve(undefined), { once: true })
-    await this.#ready.promise
     if (signal.aborted) return
     const { log } = this.#options
     const late = new AbortController()
     try {
-      await Promise.race([this.#examine(AbortSignal.any([signal, late.signal])), this.#timeout(late)])
+      const over = AbortSignal.any([signal, late.signal])
+      await Promise.race([this.#examine(over), this.#timeout(over)])
     } catch (error) {
       log.debug({ err: error }, 'Cannot examine this node')
     } finally {
@@ -59,7 +52,7 @@ export class StartDoctor {
     }
   }
 
-  async #timeout(late: AbortController): Promise<void> {
-    await this.#options.clock.sleep(LONGEST_MS, late.signal).catch(() => undefined)
+  async #timeout(over: AbortSignal): Promise<void> {
+    await this.#options.clock.sleep(LONGEST_MS, over).catch(() => undefined)
   }
 }

@@ -27,13 +27,23 @@ function predecessor(...answers: (Retirement | Error)[]): Predecessor & { calls:
 }
 
 function started(...predecessors: Predecessor[]) {
+  return startedAfter(Promise.resolve(), predecessors)
+}
+
+function startedAfter(firstRound: Promise<unknown>, predecessors: readonly Predecessor[]) {
   const clock = new ManualClock()
   const lines: string[] = []
   const note = (level: string) => (_facts: object, sentence: string) =>
     void lines.push(`${level} ${sentence}`)
   const log: Logger = { ...silentLogger, info: note('info'), warn: note('warn') }
   const over = new AbortController()
-  const subject = new Predecessors({ family: 'IPv4', predecessors, clock, log })
+  const subject = new Predecessors({
+    family: 'IPv4',
+    predecessors,
+    firstRound,
+    clock,
+    log,
+  })
   const ended = subject.run(over.signal)
   const stop = async (): Promise<void> => {
     over.abort()
@@ -59,6 +69,19 @@ describe('Predecessors', () => {
     await clock.advance(1)
     expect(other.calls).toBe(2)
     expect(lines).toEqual(['info Took over from another mode'])
+    await stop()
+  })
+
+  test('waits for the other families, which clients wait for', async () => {
+    const other = predecessor({ removed: [], waiting: 0 })
+    const round = Promise.withResolvers<undefined>()
+    const { clock, subject, stop } = startedAfter(round.promise, [other])
+    subject.synced()
+    await clock.advance(60_000)
+    expect(other.calls).toBe(0)
+    round.resolve(undefined)
+    await clock.settle()
+    expect(other.calls).toBe(1)
     await stop()
   })
 

@@ -39,14 +39,9 @@ function doctor(exec: Exec): StartDoctor {
 }
 
 describe('StartDoctor', () => {
-  test('looks at nothing before our rules are in place, then tells each finding once with its remedy', async () => {
+  test('tells each finding once, with its remedy', async () => {
     const starting = doctor(node({ 'ip -j -d link': LINKS, 'ip -j route': '[{"dev":"eth0"}]' }))
-    const running = starting.run(new AbortController().signal)
-    await clock.advance(60_000)
-    expect(commands).toEqual([])
-    starting.onSynced()
-    starting.onSynced()
-    await running
+    await starting.run(new AbortController().signal)
     const bridge = told.filter((facts) => (facts as { check: string }).check === 'br-netfilter')
     expect(bridge).toEqual([
       {
@@ -66,7 +61,6 @@ describe('StartDoctor', () => {
       'cat /proc/net/ip_tables_names': 'nat\nmangle\n',
     })
     const starting = doctor(exec)
-    starting.onSynced()
     await starting.run(new AbortController().signal)
     expect(commands.filter((command) => command.includes('-save'))).toEqual([
       'iptables-nft-save -t mangle',
@@ -78,7 +72,6 @@ describe('StartDoctor', () => {
   test('does not wait for a program that hangs, and ends with the proxy', async () => {
     const hanging: Exec = { run: async () => new Promise(() => undefined) }
     const late = doctor(hanging)
-    late.onSynced()
     const running = late.run(new AbortController().signal)
     await clock.advance(20_000)
     await running
