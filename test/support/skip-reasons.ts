@@ -71,6 +71,9 @@ const PROBES: Readonly<
   ipv6: { command: ['test', '-e', '/proc/net/if_inet6'], remedy: 'use a kernel with IPv6' },
 }
 
+/** What no package brings and usual kernels may lack: required only by name. */
+const ONLY_SOME_KERNELS: ReadonlySet<Need> = new Set(['sctp', 'vrf'])
+
 const known = new Map<Need, string | undefined>()
 
 /** The first need that this machine lacks, in words; `undefined`: all are there. */
@@ -81,7 +84,7 @@ export function skipReason(needs: readonly Need[]): string | undefined {
 /** Whether a missing need is an error here. */
 export function isRequired(need: Need): boolean {
   const [mode, list] = (process.env['KERNEL_TESTS'] ?? '').split(':')
-  return mode === 'require' && (list === undefined || list.split(',').includes(need))
+  return mode === 'require' && (list?.split(',').includes(need) ?? !ONLY_SOME_KERNELS.has(need))
 }
 
 /** `describe`, unless a need is missing: then one skipped test with the reason in its name, also printed. */
