@@ -36,6 +36,7 @@ export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
       const note = `Process ${pid} (${command}) is a service proxy as well; stop one of the two`
       say({ type: 'Warning', reason: 'ForeignProxy', action: 'StartKubeProxy', note, about: node })
     },
+    onNodePortTaken: (port, what) => warnService(port, 'NodePortTaken', what),
     onRefusal: (port, error) => {
       if (error !== undefined) warnService(port, 'RefusedByKernel', error.message)
     },

@@ -31,6 +31,8 @@ export function logObserver(log: Logger): ProxyObserver {
           'The kernel refuses a service port; all others are programmed',
         )
     },
+    onNodePortTaken: ({ service }, what) =>
+      log.warn({ service, what }, 'A NodePort takes a port from a program'),
     onSubstitution: ({ service, key, family }, instead) =>
       log.warn({ service, port: key, family, instead }, 'A Service gets something else than it asked for'),
     onFlowsDeleted: (family, flows, tookMs) =>

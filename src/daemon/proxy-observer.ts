@@ -19,6 +19,8 @@ export interface ProxyObserver {
   onRefusal?(port: PortForwarding, error: KernelError | undefined): void
   /** The mode or the kernel cannot do what the Service asked for; `instead` is a clause that says what it gets. */
   onSubstitution?(port: PortForwarding, instead: string): void
+  /** A program of the host listens on the port's NodePort; `what` is a clause that says so. */
+  onNodePortTaken?(port: PortForwarding, what: string): void
   onFlowsDeleted?(family: Family, flows: readonly StaleFlow[], tookMs: number): void
   onFlowsFailed?(family: Family, error: unknown): void
   /** A kube-proxy runs beside us. */
@@ -37,6 +39,7 @@ export function tellAll(observers: readonly ProxyObserver[]): Required<ProxyObse
     onRefusal: (port, error) => observers.forEach((observer) => observer.onRefusal?.(port, error)),
     onSubstitution: (port, instead) =>
       observers.forEach((observer) => observer.onSubstitution?.(port, instead)),
+    onNodePortTaken: (port, what) => observers.forEach((observer) => observer.onNodePortTaken?.(port, what)),
     onFlowsDeleted: (family, flows, tookMs) =>
       observers.forEach((observer) => observer.onFlowsDeleted?.(family, flows, tookMs)),
     onFlowsFailed: (family, error) =>

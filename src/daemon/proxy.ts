@@ -15,6 +15,8 @@ import type { Exec } from '../kernel/exec.ts'
 import { ProxyMetrics } from '../metrics/proxy-metrics.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import { readNodeAddresses } from '../kernel/node-addresses.ts'
+import { readHostListeners } from '../kernel/host-listeners.ts'
+import { Sysctls } from '../kernel/sysctl.ts'
 import { ClusterStore } from '../model/cluster-store.ts'
 import type { Cidr } from '../net/cidr.ts'
 import { type Family, familyOf, type Ip } from '../net/ip.ts'
@@ -34,6 +36,7 @@ import { FamilyProxy, type FamilyProxyOptions } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
 import { watchForeignProxies } from './foreign-proxies.ts'
 import { logObserver } from './log-observer.ts'
+import { NodePortGuard } from './node-port-guard.ts'
 import { type ProxyObserver, tellAll } from './proxy-observer.ts'
 import { ClusterMemory } from './restore-state.ts'
 import { startServers } from './servers.ts'
@@ -120,6 +123,7 @@ export class Proxy {
       onSynced: (report) => firstRound.onSynced(report),
       onSyncFailed: (family) => firstRound.onSyncFailed(family),
     })
+    this.#observers.push(this.#nodePortObserver(all))
     const feed = this.feed.run(all)
     try {
       await this.#createFamilies(firstRound.ended, all)
@@ -226,6 +230,15 @@ export class Proxy {
         this.metrics.setProgrammedFromDisk(fromDisk)
       },
     }
+  }
+
+  #nodePortObserver(signal: AbortSignal): ProxyObserver {
+    const { exec, log } = this.#options
+    const guard = new NodePortGuard({
+      ...{ sysctls: new Sysctls(exec), listeners: readHostListeners, log, signal },
+      onTaken: (port, what) => this.#observer().onNodePortTaken(port, what),
+    })
+    return { onSynced: ({ forwarding }) => void guard.synced(forwarding) }
   }
 
   async #keepState(signal: AbortSignal): Promise<void> {

@@ -17,6 +17,7 @@ export type EventReason =
   | 'InvalidObject'
   | 'RefusedByKernel'
   | 'NotAvailableInMode'
+  | 'NodePortTaken'
   | 'DriftRepaired'
   | 'ForeignProxy'
 
