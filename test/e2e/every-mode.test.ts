@@ -4,7 +4,7 @@ import { jest } from '@jest/globals'
 import { EVENTS, NODES, SERVICES } from '../../src/lab/api-server/resources.ts'
 import { NetHost } from '../../src/lab/net-host.ts'
 import { type Need, skipReason } from '../support/skip-reasons.ts'
-import { TestLab } from '../support/test-lab.ts'
+import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(120_000)
 
@@ -77,6 +77,28 @@ describe.each(MODES)('fairlead in %s mode', (mode) => {
     await test.until('the event is there', () => told().length > 0)
     expect(told()).toHaveLength(1)
     expect(log()).toContain('A Service gets something else than it asked for')
+  })
+
+  it('tells by an event on the Service that a program of the host listens on its NodePort', async () => {
+    const { host } = test.node
+    const program = host.spawn(['busybox', 'httpd', '-f', '-p', '30099', '-h', '/proc/self'], {
+      stdio: 'ignore',
+    })
+    await test.until('the program listens', async () => (await test.ask('127.0.0.1:30099')) !== 'exit 7')
+    const spec = {
+      type: 'NodePort',
+      selector: { app: 'web' },
+      ports: [{ port: 80, targetPort: 8080, nodePort: 30099 }],
+    }
+    test.lab.api.create({
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'taken', namespace: 'default' }, spec },
+    })
+    const told = (): boolean =>
+      test.lab.api.list(EVENTS, 'default').some((event) => JSON.stringify(event).includes('NodePortTaken'))
+    await test.until('the event is there', told)
+    expect(log()).toContain('A NodePort takes a port from a program')
+    test.lab.api.delete(SERVICES, 'taken', 'default')
+    await kill(program, 'SIGKILL')
   })
 
   it('starts over when the pod networks of its Node change', async () => {
