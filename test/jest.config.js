@@ -10,6 +10,7 @@ const shared = {
 export default {
   // A limit against hanging, not a claim about speed: machines are shared and slow at times.
   testTimeout: 60_000,
+  testSequencer: `${import.meta.dirname}/support/slowest-first.js`,
   rootDir: `${import.meta.dirname}/..`,
   projects: [
     {
