@@ -22,6 +22,7 @@ import type { Cidr } from '../net/cidr.ts'
 import { type Family, familyOf, type Ip } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { releaseMemory } from '../runtime/release-memory.ts'
 import { ApiClient } from '../watch/api-client.ts'
 import type { ApiObserver } from '../watch/transport.ts'
 import { openCredentials } from '../watch/credentials.ts'
@@ -43,6 +44,9 @@ import { startServers } from './servers.ts'
 
 /** How long detect-local mode NodeCIDR waits for the Node to be given its pod networks. */
 const POD_CIDRS_TIMEOUT_MS = 300_000
+
+/** So long after the first round nobody waits for anything. */
+const SETTLED_MS = 3000
 
 export interface ProxyOptions {
   readonly config: Config
@@ -131,7 +135,7 @@ export class Proxy {
       const families = this.families.map(async (family) => family.run(all))
       const { onForeignProxy: onFound } = this.#observer()
       const foreign = watchForeignProxies({ clock: this.#options.clock, onFound }, all)
-      const examined = firstRound.ended.then(() => new StartDoctor(this.#options).run(all))
+      const examined = firstRound.ended.then(() => this.#settle(all))
       await Promise.all([
         ...[feed, servers, this.#keepState(all), this.#recall(all), foreign, examined],
         ...families,
@@ -229,6 +233,16 @@ export class Proxy {
         this.health.setStale('disk', fromDisk ? reason : undefined)
         this.metrics.setProgrammedFromDisk(fromDisk)
       },
+    }
+  }
+
+  /** What is left to do when Services work: a look at the node, and giving back what only the start needed. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    await new StartDoctor(this.#options).run(signal)
+    // The first collection frees objects, the second one the pages that they leave.
+    for (let round = 0; round < 2; round++) {
+      await this.#options.clock.sleep(SETTLED_MS, signal).catch(() => undefined)
+      if (!signal.aborted) releaseMemory()
     }
   }
 
