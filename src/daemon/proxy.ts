@@ -31,7 +31,7 @@ import { eventsObserver } from './events-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
 import { ClusterFeed, REMEMBERED_REVISION } from './cluster-feed.ts'
 import { StateKeeper } from './cluster-state.ts'
-import { openNftablesView } from './create-backend.ts'
+import { type NftablesView, openNftablesView } from './create-backend.ts'
 import { FirstRound } from './first-round.ts'
 import { FamilyProxy, type FamilyProxyOptions } from './family-proxy.ts'
 import { hostFamilies } from './host-families.ts'
@@ -75,6 +75,7 @@ export class Proxy {
   readonly #observers: ProxyObserver[] = []
   readonly #memory: ClusterMemory
   readonly #over = new AbortController()
+  #nftables: NftablesView | undefined
   /** The pod networks that packets are judged by; empty unless they are what tells pods. */
   #podNetworks: readonly Cidr[] = []
 
@@ -143,6 +144,7 @@ export class Proxy {
     } finally {
       fault.abort()
       await Promise.allSettled([feed, servers])
+      this.#nftables?.tables.close()
     }
   }
 
@@ -151,6 +153,7 @@ export class Proxy {
     const podCidrs = config.detectLocal.mode === 'NodeCIDR' ? await this.#podCidrs(signal) : []
     this.#podNetworks = podCidrs
     const nftables = await openNftablesView()
+    this.#nftables = nftables
     const families = hostFamilies()
     if (!families.includes('IPv6'))
       log.info({}, 'IPv6 is left out: this host has none, or it is switched off')
