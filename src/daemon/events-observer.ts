@@ -3,7 +3,7 @@ import type { EventReason, EventRecorder, EventSubject, Occurrence } from '../ev
 import type { Conflict } from '../forwarding/conflict.ts'
 import type { PortForwarding } from '../forwarding/forwarding.ts'
 import type { ServiceKey } from '../model/service-port.ts'
-import type { ProxyObserver } from './proxy-observer.ts'
+import type { OwnServer, ProxyObserver } from './proxy-observer.ts'
 
 export interface EventsObserverOptions {
   readonly recorder: EventRecorder
@@ -14,6 +14,12 @@ export interface EventsObserverOptions {
   readonly uidOf: (port: PortForwarding) => string | undefined
   readonly signal: AbortSignal
 }
+
+/** As kube-proxy names them. */
+const SERVER_EVENTS = {
+  'health server': { reason: 'FailedToStartProxierHealthcheck', action: 'StartKubeProxy' },
+  'metrics server': { reason: 'FailedToStartMetricServer', action: 'StartKubeProxy' },
+} as const satisfies Record<OwnServer, Pick<Occurrence, 'reason' | 'action'>>
 
 export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
   const { recorder, nodeName, conflicts, uidOf, signal } = options
@@ -32,6 +38,15 @@ export function eventsObserver(options: EventsObserverOptions): ProxyObserver {
       const note = `${repaired.drift.what}; repaired ${Math.round(repaired.tookMs)} ms after it was noticed`
       say({ type: 'Warning', reason: 'DriftRepaired', action: 'Program', note, about: node })
     },
+    onCannotListen: (server, error) => {
+      const { reason, action } = SERVER_EVENTS[server]
+      say({ type: 'Warning', reason, action, note: error.message, about: node })
+    },
+    onHealthCheckClosed: (service, error) =>
+      say({
+        ...{ type: 'Warning', reason: 'FailedToStartServiceHealthcheck', action: 'Listen' },
+        ...{ note: error.message, about: subjectOf(service) },
+      }),
     onForeignProxy: ({ pid, command }) => {
       const note = `Process ${pid} (${command}) is a service proxy as well; stop one of the two`
       say({ type: 'Warning', reason: 'ForeignProxy', action: 'StartKubeProxy', note, about: node })

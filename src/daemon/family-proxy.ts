@@ -89,7 +89,10 @@ export class FamilyProxy {
       onDeleted: (deleted, tookMs) => observer.onFlowsDeleted(family, deleted, tookMs),
       onFailure: (error) => observer.onFlowsFailed(family, error),
     })
-    const health = new ServiceHealth({ family, isProxyHealthy: options.isHealthy, clock, logger: log })
+    const health = new ServiceHealth({
+      ...{ family, isProxyHealthy: options.isHealthy, clock, logger: log },
+      onFailure: observer.onHealthCheckClosed,
+    })
     const { firstRound } = options
     const predecessors = new Predecessors({
       ...{ ...shared, log, firstRound },

@@ -4,9 +4,12 @@ import type { Drift } from '../backends/backend.ts'
 import type { PortForwarding } from '../forwarding/forwarding.ts'
 import type { KernelError } from '../kernel/kernel-error.ts'
 import type { ResourceEvent } from '../model/resource-event.ts'
+import type { ServiceKey } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
 import type { SyncReport } from '../sync/family-pipeline.ts'
 import type { ForeignProxy } from './foreign-proxies.ts'
+
+export type OwnServer = 'health server' | 'metrics server'
 
 export interface ProxyObserver {
   /** An object arrived; called before anything is decided. */
@@ -23,6 +26,10 @@ export interface ProxyObserver {
   onNodePortTaken?(port: PortForwarding, what: string): void
   onFlowsDeleted?(family: Family, flows: readonly StaleFlow[], tookMs: number): void
   onFlowsFailed?(family: Family, error: unknown): void
+  /** One of the daemon's own servers; it is tried again. */
+  onCannotListen?(server: OwnServer, error: Error): void
+  /** The health-check port of a Service cannot be opened on this node; it is tried again. */
+  onHealthCheckClosed?(service: ServiceKey, error: Error): void
   /** A kube-proxy runs beside us. */
   onForeignProxy?(proxy: ForeignProxy): void
 }
@@ -44,6 +51,10 @@ export function tellAll(observers: readonly ProxyObserver[]): Required<ProxyObse
       observers.forEach((observer) => observer.onFlowsDeleted?.(family, flows, tookMs)),
     onFlowsFailed: (family, error) =>
       observers.forEach((observer) => observer.onFlowsFailed?.(family, error)),
+    onCannotListen: (server, error) =>
+      observers.forEach((observer) => observer.onCannotListen?.(server, error)),
+    onHealthCheckClosed: (service, error) =>
+      observers.forEach((observer) => observer.onHealthCheckClosed?.(service, error)),
     onForeignProxy: (proxy) => observers.forEach((observer) => observer.onForeignProxy?.(proxy)),
   }
 }

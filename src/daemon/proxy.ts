@@ -38,7 +38,7 @@ import { hostFamilies } from './host-families.ts'
 import { watchForeignProxies } from './foreign-proxies.ts'
 import { logObserver } from './log-observer.ts'
 import { NodePortGuard } from './node-port-guard.ts'
-import { type ProxyObserver, tellAll } from './proxy-observer.ts'
+import { type OwnServer, type ProxyObserver, tellAll } from './proxy-observer.ts'
 import { ClusterMemory } from './restore-state.ts'
 import { startServers } from './servers.ts'
 
@@ -146,6 +146,11 @@ export class Proxy {
       await Promise.allSettled([feed, servers])
       this.#nftables?.tables.close()
     }
+  }
+
+  /** One of our own servers; it goes on trying. */
+  cannotListen(server: OwnServer, error: Error): void {
+    this.#observer().onCannotListen(server, error)
   }
 
   async #createFamilies(firstRound: Promise<unknown>, signal: AbortSignal): Promise<void> {

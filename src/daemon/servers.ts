@@ -9,11 +9,12 @@ import { proxySource } from './explain-view.ts'
 import { KernelNumbers } from './kernel-numbers.ts'
 import { refreshing, refreshMetrics } from './metrics-observer.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
+import type { OwnServer } from './proxy-observer.ts'
 
 /** Resolves when the signal is aborted; rejects when a server cannot listen and that is to end the process. */
 export async function startServers(proxy: Proxy, options: ProxyOptions, signal: AbortSignal): Promise<void> {
   const { config, clock, log } = options
-  const serve = (on: ListenAddress | undefined, name: string, handler: RequestListener): Promise<void> => {
+  const serve = (on: ListenAddress | undefined, name: OwnServer, handler: RequestListener): Promise<void> => {
     if (on === undefined) return Promise.resolve()
     const listener = new HttpListener({
       ...on,
@@ -22,6 +23,7 @@ export async function startServers(proxy: Proxy, options: ProxyOptions, signal: 
       clock,
       logger: log,
       hardFail: config.bindAddressHardFail,
+      onFailure: (error) => proxy.cannotListen(name, error),
     })
     return listener.run(signal)
   }
