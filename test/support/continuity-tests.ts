@@ -7,7 +7,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { type PortBuilder, aForwarding, anIp, aPort } from './forwarding-builder.ts'
 import type { LoadReport, LoadRequest } from './node-bed-load.ts'
 import { NodeBed } from './node-bed.ts'
-import { describeKernel } from './skip-reasons.ts'
+import { describeKernel, skipTest } from './skip-reasons.ts'
 
 const OPTIONS = {
   family: 'IPv4' as const,
@@ -24,8 +24,6 @@ const EXTERNAL_IP = '198.51.100.7'
 const FLOW_PATIENCE_MS = 3000
 /** A client that waits sends its first packet again after one second, three, seven and fifteen. */
 const KNOCKING_MS = 20_000
-/** A second is the first retransmission of a lost SYN. */
-const LOST_PACKET_MS = 900
 
 /** Odd addresses are pods of this node. */
 function isLocal(ip: string): boolean {
@@ -132,10 +130,9 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
           }
         })
         for (const report of reports) {
-          expect(report).toMatchObject({ failed: 0, failures: [], broken: [] })
+          expect(report).toMatchObject({ failed: 0, failures: [], broken: [], lostSyns: 0 })
           expect(Object.keys(report.answered)).toHaveLength(ENDPOINTS.length)
           expect(report.echoes).toBeGreaterThan(0)
-          expect(report.slowestMs).toBeLessThan(LOST_PACKET_MS)
         }
       },
       PATIENCE_MS,

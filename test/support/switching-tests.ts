@@ -28,8 +28,6 @@ const LOCAL_IPS: Readonly<Record<Family, readonly Ip[]>> = {
 }
 const POD = '10.0.0.2'
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6']
-/** Slower than this, and a packet was lost on the way. */
-const LOST_PACKET_MS = 900
 
 export type KubeProxyMode = 'iptables-legacy' | 'iptables-nft' | 'nftables'
 
@@ -224,10 +222,9 @@ function isBuiltIn(line: string): boolean {
 
 export function expectUndisturbed(reports: readonly LoadReport[]): void {
   for (const report of reports) {
-    expect(report).toMatchObject({ failed: 0, failures: [], broken: [] })
+    expect(report).toMatchObject({ failed: 0, failures: [], broken: [], lostSyns: 0 })
     expect(Object.keys(report.answered)).not.toHaveLength(0)
     expect(report.echoes).toBeGreaterThan(0)
-    expect(report.slowestMs).toBeLessThan(LOST_PACKET_MS)
   }
 }
 
