@@ -1,6 +1,7 @@
 /** Every shared scenario against the pure half of the proxy: API objects → model → forwarding → oracle. */
 import { loadSharedCases, sharedConformancePath } from '../support/conformance-cases.ts'
 import { DecidedCase } from '../support/decided-case.ts'
+import { skipTest } from '../support/skip-reasons.ts'
 import { isSame, outcomeText } from './judge.ts'
 import { faultsOf, type JudgedFlow, judgeFlows } from './oracle-faults.ts'
 
@@ -25,7 +26,7 @@ function differenceOf({ flow, outcome }: JudgedFlow): string | undefined {
 }
 
 if (sharedConformancePath === undefined)
-  test.skip('shared scenarios: ../shared/conformance is not beside this checkout', () => undefined)
+  skipTest('shared scenarios', '../shared/conformance is not beside this checkout')
 else
   describe('shared scenarios', () => {
     const differences = new Set<string>()

@@ -12,6 +12,7 @@ import type { Protocol } from '../../src/net/protocol.ts'
 import type { Flow } from '../../src/netfilter/conntrack/flow.ts'
 import { loadSharedJson, type SharedChange, sharedConformancePath } from '../support/conformance-cases.ts'
 import { aCidr, anIp, DecidedCase } from '../support/decided-case.ts'
+import { skipTest } from '../support/skip-reasons.ts'
 import { addressPlan, nodeOf } from './address-plan.ts'
 import type { ApiObject } from './conformance-case.ts'
 
@@ -165,7 +166,7 @@ function endpointTables(): void {
     },
     ({ name }) => name !== GATE_OFF,
   )
-  test.skip(`cases: ${GATE_OFF} (the gate is locked on since Kubernetes 1.36)`, () => undefined)
+  skipTest(`cases: ${GATE_OFF}`, 'the gate is locked on since Kubernetes 1.36')
 
   eachCase<{
     name: string
@@ -441,7 +442,7 @@ function flowAndHealthTables(): void {
 }
 
 if (sharedConformancePath === undefined)
-  test.skip('shared tables: ../shared/conformance is not beside this checkout', () => undefined)
+  skipTest('shared tables', '../shared/conformance is not beside this checkout')
 else {
   describe('shared tables of endpoints', endpointTables)
   describe('shared tables of Services and node addresses', serviceTables)

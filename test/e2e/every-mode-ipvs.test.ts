@@ -1,10 +1,10 @@
 import { describeInUml } from '../support/inside-uml.ts'
-import { skipReason } from '../support/skip-reasons.ts'
+import { skipReason, skipTest } from '../support/skip-reasons.ts'
 
 const FILE = 'test/e2e/every-mode.test.ts'
 
 // A kernel with IPVS has this mode among the others; everywhere else user-mode-linux stands in.
-if (skipReason(['ipvs']) === undefined) test.skip(`ipvs is tested by ${FILE}`, () => undefined)
+if (skipReason(['ipvs']) === undefined) skipTest('every mode in user-mode-linux', `ipvs is tested by ${FILE}`)
 else
   await describeInUml('user-mode-linux', {
     files: [FILE],

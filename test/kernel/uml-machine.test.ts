@@ -1,16 +1,13 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { runInUml, umlProblem } from '../../src/lab/uml/uml-machine.ts'
+import { runInUml } from '../../src/lab/uml/uml-machine.ts'
 import { describeInUml } from '../support/inside-uml.ts'
+import { describeKernel } from '../support/skip-reasons.ts'
 
 await describeInUml('user-mode-linux', { files: ['test/kernel/inside-uml/machine.inside.ts'] })
 
-const problem = umlProblem()
-if (problem !== undefined) console.warn(`Skipped "runInUml()": ${problem}`)
-const describeUml = problem === undefined ? describe : describe.skip
-
-describeUml('runInUml()', () => {
+describeKernel('runInUml()', ['uml'], () => {
   test('passes arguments, environment and folder as they are, and hands back output and exit status', async () => {
     const word = `it's "$HOME" \`id\` \\ \n;`
     const pieces: string[] = []

@@ -149,8 +149,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         })
         expect(await backend.rules(bed)).toBe(before)
         for (const report of reports) {
-          expect(report).toMatchObject({ failed: 0, failures: [], broken: [] })
-          expect(report.slowestMs).toBeLessThan(LOST_PACKET_MS)
+          expect(report).toMatchObject({ failed: 0, failures: [], broken: [], lostSyns: 0 })
         }
       },
       PATIENCE_MS,
@@ -275,17 +274,15 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
       })
 
       const name = 'is served by another endpoint when the one it was sent to is gone'
-      const movesOn =
-        backend.title === 'ipvs'
-          ? test.skip.bind(test, `${name}: IPVS keeps to its choice`)
-          : test.bind(test, name)
-      movesOn(async () => {
-        await withFlows(async (follow) => {
-          await follow([web(silent.endpoint)])
-          const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
-          expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
+      if (backend.title === 'ipvs') skipTest(name, 'IPVS keeps to its choice')
+      else
+        test(name, async () => {
+          await withFlows(async (follow) => {
+            await follow([web(silent.endpoint)])
+            const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
+            expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
+          })
         })
-      })
     })
 
     test('a busy UDP flow leaves the endpoint when the Service goes', async () => {

@@ -4,12 +4,13 @@
  *
  *     await describeInUml('IPVS', { files: ['test/kernel/inside-uml/ipvs.inside.ts'] })
  *
- * `KERNEL_TESTS=require:uml` turns the skip on a machine without user-mode-linux into a failure.
+ * `KERNEL_TESTS=require` (or `require:uml`) turns the skip on a machine without user-mode-linux into a failure.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runInUml, type UmlResult, umlProblem } from '../../src/lab/uml/uml-machine.ts'
+import { describeKernel } from './skip-reasons.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const NODE = join(ROOT, 'node_modules/node/bin/node')
@@ -38,9 +39,8 @@ interface InsideReport {
 
 /** To be awaited at the top level of a test file: the cases must be known before jest collects them. */
 export async function describeInUml(title: string, options: InsideOptions): Promise<void> {
-  const problem = umlProblem()
-  if (problem !== undefined) {
-    skipAll(title, problem)
+  if (umlProblem() !== undefined) {
+    describeKernel(title, ['uml'], () => undefined)
     return
   }
   const { cases, trouble } = await runInside(options)
@@ -53,17 +53,7 @@ export async function describeInUml(title: string, options: InsideOptions): Prom
   })
 }
 
-function skipAll(title: string, problem: string): void {
-  const required = (process.env['KERNEL_TESTS'] ?? '').includes('uml')
-  if (!required) console.warn(`Skipped "${title}": ${problem}`)
-  const declare = required ? test : test.skip
-  describe(title, () => {
-    declare('the machine starts', () => {
-      throw new Error(problem)
-    })
-  })
-}
-
+/** Why a case was skipped is among the notes of the inner run. */
 function reportCase(one: InsideCase): void {
   const name = [...one.ancestorTitles, one.title].join(' › ')
   if (one.status === 'passed' || one.status === 'failed')

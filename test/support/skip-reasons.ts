@@ -105,6 +105,12 @@ export function describeKernel(title: string, needs: readonly Need[], define: ()
   })
 }
 
+/** One test that does not run here; the reason is printed and stands in its name. */
+export function skipTest(name: string, reason: string): void {
+  process.stderr.write(`note: skipped "${name}": ${reason}\n`)
+  test.skip(`${name}: ${reason}`, () => undefined)
+}
+
 function reasonOf(need: Need): string | undefined {
   if (!known.has(need)) known.set(need, ask(need))
   return known.get(need)

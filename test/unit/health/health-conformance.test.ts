@@ -8,6 +8,7 @@ import type { ServiceKey } from '../../../src/model/service-port.ts'
 import type { Family } from '../../../src/net/ip.ts'
 import { silentLogger } from '../../../src/runtime/logger.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { skipTest } from '../../support/skip-reasons.ts'
 
 const FILE = `${import.meta.dirname}/../../../../shared/conformance/healthcheck.json`
 
@@ -118,7 +119,7 @@ function isEligible({ metadata, spec }: Node): boolean {
 }
 
 if (!existsSync(FILE)) {
-  test.skip(`health-check sequences: skipped, because ${FILE} is absent`, () => undefined)
+  skipTest('health-check sequences', `${FILE} is absent`)
 } else {
   const { cases } = JSON.parse(readFileSync(FILE, 'utf8')) as { cases: Case[] }
   const sequences = cases.filter(({ events }) => events !== undefined)
