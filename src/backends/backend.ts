@@ -77,6 +77,8 @@ export interface Backend<O extends KernelObject> {
    * not count for is not there. Reads the tables that the objects are in, once. Throws `KernelError`.
    */
   counters?(keys: ReadonlySet<string>, signal: AbortSignal): Promise<ReadonlyMap<string, readonly number[]>>
+  /** Packets of our own flows dropped because connection tracking calls them INVALID. Throws `KernelError`. */
+  invalidDropped?(signal: AbortSignal): Promise<number>
   /**
    * Open connections by service port, where the kernel counts them beside connection tracking; by one program for all.
    * Throws `KernelError`.

@@ -3,7 +3,6 @@
  * waited for longer than a scrape may take.
  */
 import { readFile } from 'node:fs/promises'
-import { contentOf } from '../explain/kernel-words.ts'
 import type { ProxyMetrics, ServiceConnections } from '../metrics/proxy-metrics.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -12,8 +11,6 @@ import type { FamilyPipeline } from '../sync/family-pipeline.ts'
 const FRESH_MS = 10_000
 const LONGEST_WAIT_MS = 2_000
 const CONNTRACK = '/proc/sys/net/netfilter/nf_conntrack_'
-/** Chains in which packets are dropped that connection tracking calls INVALID. */
-const DROPPING: ReadonlySet<string> = new Set(['filter/FL-INVALID', 'filter/KUBE-FORWARD'])
 
 export interface KernelNumbersOptions {
   readonly metrics: Pick<ProxyMetrics, 'setConntrackFill' | 'setPacketTotals' | 'setServiceConnections'>
@@ -64,27 +61,11 @@ export class KernelNumbers {
   }
 
   async #packets(): Promise<void> {
-    const { metrics, pipelines } = this.#options
-    const counted = await Promise.all(pipelines().map(async (pipeline) => this.#dropped(pipeline)))
-    const known = counted.filter((count) => count !== undefined)
-    if (known.length === 0) return
+    const { metrics, pipelines, signal } = this.#options
+    const asked = pipelines().flatMap(({ backend }) => backend.invalidDropped?.(signal) ?? [])
+    if (asked.length === 0) return
+    const known = await Promise.all(asked)
     metrics.setPacketTotals({ invalidDropped: known.reduce((sum, count) => sum + count, 0) })
-  }
-
-  /** `undefined` where rules are not counted, or not known at this moment. */
-  async #dropped({ backend, believed }: FamilyPipeline<KernelObject>): Promise<number | undefined> {
-    if (backend.name !== 'iptables' || backend.counters === undefined || believed === undefined)
-      return undefined
-    const counters = await backend.counters(DROPPING, this.#options.signal)
-    let packets = 0
-    for (const fragment of believed.values())
-      for (const key of DROPPING) {
-        const object = fragment.get(key)
-        const rules = object === undefined ? [] : contentOf(object)
-        for (const [index, rule] of rules.entries())
-          packets += rule.endsWith('-j DROP') ? (counters.get(key)?.[index] ?? 0) : 0
-      }
-    return packets
   }
 
   async #connections(): Promise<void> {

@@ -6,7 +6,7 @@ import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import type { IptablesObject } from '../../netfilter/iptables/chain.ts'
-import { parseCounters } from '../../netfilter/iptables/parse-counters.ts'
+import { parseCounters, parseDropped } from '../../netfilter/iptables/parse-counters.ts'
 import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import { type Changes, type KernelState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
@@ -14,7 +14,7 @@ import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, CleanupOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { withoutConnectionCounts } from '../balancing-at-random.ts'
 import { blamedPort } from './blame.ts'
-import { MARTIAN_FIREWALL, SERVICES } from './names.ts'
+import { FORWARD, INVALID, MARTIAN_FIREWALL, SERVICES } from './names.ts'
 import { type BackendObject, ROUTE_LOCALNET, type SetSupport, knownSet } from './objects.ts'
 import { observedJumps, observedObjects } from './observe.ts'
 import { servesLocalhost } from './plan-node.ts'
@@ -133,6 +133,10 @@ export class IptablesBackend implements Backend<BackendObject> {
 
   async counters(keys: ReadonlySet<string>, signal: AbortSignal) {
     return countersOf(this.#iptables, keys, signal)
+  }
+
+  async invalidDropped(signal: AbortSignal): Promise<number> {
+    return parseDropped(await this.#iptables.saveWithCounters('filter', signal), [INVALID, FORWARD])
   }
 
   async cleanup(signal: AbortSignal, { keep }: CleanupOptions = {}): Promise<readonly string[]> {

@@ -20,3 +20,14 @@ export function parseCounters(
   }
   return counters
 }
+
+/** Packets that the rules of these chains of one table have dropped. */
+export function parseDropped(text: string, chains: readonly string[]): number {
+  let packets = 0
+  for (const line of text.split('\n')) {
+    const match = RULE.exec(line)
+    if (match !== null && chains.includes(match[2] ?? '') && line.endsWith(' -j DROP'))
+      packets += Number(match[1])
+  }
+  return packets
+}

@@ -3,18 +3,9 @@ import { KernelNumbers, type KernelNumbersOptions } from '../../../src/daemon/ke
 import type { ServiceConnections } from '../../../src/metrics/proxy-metrics.ts'
 import type { ServicePortKey } from '../../../src/model/service-port.ts'
 import type { KernelObject } from '../../../src/netfilter/kernel-state.ts'
-import { observedState } from '../../../src/netfilter/kernel-state.ts'
 import type { FamilyPipeline } from '../../../src/sync/family-pipeline.ts'
 import { aForwarding, aPort } from '../../support/forwarding-builder.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-
-const INVALID = {
-  kind: 'chain',
-  key: 'filter/FL-INVALID',
-  text: 'x 2',
-  rules: ['-m set --match-set S src -j DROP', '-d 10.0.0.0/8 -j DROP'],
-}
-const FORWARD = { kind: 'chain', key: 'filter/KUBE-FORWARD', text: 'y 1', rules: ['-m mark -j ACCEPT'] }
 
 let clock: ManualClock
 let told: { fill?: readonly number[]; dropped?: number; connections?: readonly ServiceConnections[] }
@@ -26,9 +17,8 @@ beforeEach(() => {
 function pipeline(backend: Partial<Backend<KernelObject>>): FamilyPipeline<KernelObject> {
   const ports = ['a', 'b'].map((port) => aPort('ns/web', { port }).clusterIp('10.0.0.1'))
   const forwarding = aForwarding(ports)
-  const believed = observedState([INVALID, FORWARD])
   // Only what the numbers are made of.
-  return { family: 'IPv4', backend, forwarding, believed } as unknown as FamilyPipeline<KernelObject>
+  return { family: 'IPv4', backend, forwarding } as unknown as FamilyPipeline<KernelObject>
 }
 
 function numbers(
@@ -51,14 +41,7 @@ function numbers(
 
 describe('KernelNumbers', () => {
   test('tells how full connection tracking is, and what rules have dropped as invalid', async () => {
-    const counters = async () =>
-      Promise.resolve(
-        new Map([
-          ['filter/FL-INVALID', [3, 4]],
-          ['filter/KUBE-FORWARD', [500]],
-        ]),
-      )
-    await numbers({ name: 'iptables', counters }).refresh()
+    await numbers({ invalidDropped: async () => Promise.resolve(7) }).refresh()
     expect(told).toEqual({ fill: [12, 262144], dropped: 7 })
   })
 
@@ -68,21 +51,19 @@ describe('KernelNumbers', () => {
       ['ns/web:b/TCP', 3],
       ['ns/gone:/TCP', 9],
     ] as [ServicePortKey, number][])
-    await numbers({ name: 'ipvs', connections: async () => Promise.resolve(counted) }).refresh()
+    await numbers({ connections: async () => Promise.resolve(counted) }).refresh()
     expect(told.connections).toEqual([{ namespace: 'ns', service: 'web', family: 'IPv4', count: 5 }])
     expect(told.dropped).toBeUndefined()
   })
 
   test('leaves out what cannot be read, and tells the rest', async () => {
-    const counters = async () => Promise.reject(new Error('no'))
-    await numbers({ name: 'iptables', counters }).refresh()
+    await numbers({ invalidDropped: async () => Promise.reject(new Error('no')) }).refresh()
     expect(told).toEqual({ fill: [12, 262144] })
   })
 
   test('reads once for scrapes that follow each other closely', async () => {
     let reads = 0
-    const counters = async () => Promise.resolve(new Map([['filter/FL-INVALID', [++reads, 0]]]))
-    const each = numbers({ name: 'iptables', counters })
+    const each = numbers({ invalidDropped: async () => Promise.resolve(++reads) })
     await each.refresh()
     await Promise.all([each.refresh(), each.refresh()])
     expect(reads).toBe(1)
@@ -92,7 +73,7 @@ describe('KernelNumbers', () => {
   })
 
   test('keeps no scrape waiting for a kernel that does not answer', async () => {
-    const each = numbers({ name: 'iptables' }, { read: async () => new Promise(() => undefined) })
+    const each = numbers({}, { read: async () => new Promise(() => undefined) })
     const waiting = each.refresh()
     await clock.advance(2000)
     await waiting
