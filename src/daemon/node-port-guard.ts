@@ -68,8 +68,9 @@ export class NodePortGuard {
       for (const name of namesOf(port)) {
         if (!listeners.has(name) || this.#told.has(name)) continue
         this.#told.add(name)
-        const what = `a program of this host listens on ${name}, which is the NodePort and goes to the Service now`
-        this.#options.onTaken(port, `${what}; give one of the two another port`)
+        const what = `a program of this host listens on ${name}, which is the NodePort`
+        const effect = 'on the addresses that NodePorts are accepted on the port goes to the Service now'
+        this.#options.onTaken(port, `${what}: ${effect}; give one of the two another port`)
       }
   }
 

@@ -36,7 +36,7 @@ test('NodePortGuard tells once of a program that listens on a NodePort, and agai
   await guard.synced(taken)
   await guard.synced(aForwarding([web.nodePort(30080).endpoints('10.0.0.2:80')]))
   expect(told).toEqual([
-    'ns/web: a program of this host listens on TCP 30080, which is the NodePort and goes to the Service now; give one of the two another port',
+    'ns/web: a program of this host listens on TCP 30080, which is the NodePort: on the addresses that NodePorts are accepted on the port goes to the Service now; give one of the two another port',
   ])
   await guard.synced(aForwarding([]))
   await guard.synced(taken)
