@@ -7,21 +7,23 @@ import { ManualClock } from '../../support/manual-clock.ts'
 
 const TAKEN = new Error('Cannot listen on 0.0.0.0:10256: address in use; end who has it')
 
-test.each<[string, (observer: ProxyObserver) => void, Partial<KubernetesEvent>]>([
+type Wanted = Pick<KubernetesEvent, 'action'> & { readonly regarding: Partial<KubernetesEvent['regarding']> }
+
+test.each<[string, (observer: ProxyObserver) => void, Wanted]>([
   [
     'FailedToStartProxierHealthcheck',
     (observer) => observer.onCannotListen?.('health server', TAKEN),
-    { regarding: { kind: 'Node', name: 'node-1' } as never, action: 'StartKubeProxy' },
+    { regarding: { kind: 'Node', name: 'node-1' }, action: 'StartKubeProxy' },
   ],
   [
     'FailedToStartMetricServer',
     (observer) => observer.onCannotListen?.('metrics server', TAKEN),
-    { regarding: { kind: 'Node', name: 'node-1' } as never, action: 'StartKubeProxy' },
+    { regarding: { kind: 'Node', name: 'node-1' }, action: 'StartKubeProxy' },
   ],
   [
     'FailedToStartServiceHealthcheck',
     (observer) => observer.onHealthCheckClosed?.('shop/web' as ServiceKey, TAKEN),
-    { regarding: { kind: 'Service', namespace: 'shop', name: 'web' } as never, action: 'Listen' },
+    { regarding: { kind: 'Service', namespace: 'shop', name: 'web' }, action: 'Listen' },
   ],
 ])('eventsObserver() tells %s with the cause, as kube-proxy does', (reason, happen, wanted) => {
   const sent: KubernetesEvent[] = []
