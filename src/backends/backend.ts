@@ -7,6 +7,7 @@ import type { ServicePortKey } from '../model/service-port.ts'
 import type { Changes, KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Family } from '../net/ip.ts'
+import type { PortRange } from '../net/port-range.ts'
 
 export type BackendName = 'iptables' | 'ipvs' | 'nftables'
 
@@ -24,6 +25,8 @@ export interface BackendOptions {
   readonly masqueradeMark: number
   /** Drop packets of our own translated flows that connection tracking calls INVALID. */
   readonly dropInvalid: boolean
+  /** Ports that no masqueraded connection gets, because Services are asked on them; absent: any may be taken. */
+  readonly nodePortRange?: PortRange | undefined
 }
 
 /** One call of a tool: everything that matters is in `stdin`. */

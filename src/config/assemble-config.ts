@@ -36,6 +36,7 @@ export function assembleConfig(values: SettingValues): Config {
       interfaceNamePrefixes: values.interfaceNamePrefixes,
     },
     nodePortAddresses: nodePortAddressesOf(values),
+    nodePortRange: values.nodePortRange,
     conntrack: conntrackOf(values),
     ipvs: ipvsOf(values),
     iptablesVariant: values.iptablesVariant,

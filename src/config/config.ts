@@ -7,6 +7,7 @@
 import type { BackendName } from '../backends/backend.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
+import type { PortRange } from '../net/port-range.ts'
 import type { Port } from '../net/protocol.ts'
 
 /** Where a server listens. `0.0.0.0` and `::` mean every address of that family. */
@@ -99,6 +100,8 @@ export interface Config {
   readonly sync: SyncConfig
   readonly detectLocal: DetectLocalConfig
   readonly nodePortAddresses: NodePortAddressesConfig
+  /** The API server's range of NodePorts; `undefined`: nothing is kept free of masqueraded connections. */
+  readonly nodePortRange: PortRange | undefined
   readonly conntrack: ConntrackConfig
   readonly ipvs: IpvsConfig
   readonly iptablesVariant: 'auto' | 'legacy' | 'nft'

@@ -1,7 +1,7 @@
 /** Rows of the settings table: what is done with packets, and how often. */
 import { cidrList, clusterCidrs, INTERFACE_NAME, interfaceNames, nodePortAddresses } from './list-type.ts'
 import { setting } from './setting.ts'
-import { bool, choice, duration, text, whole } from './value-type.ts'
+import { bool, choice, duration, portRange, text, whole } from './value-type.ts'
 
 const INT32_MAX = 2 ** 31 - 1
 
@@ -189,6 +189,17 @@ export const ADDRESS_SETTINGS = {
     help: 'NodePorts answer on 127.0.0.1 too (mode iptables).',
     change: 'restart',
     zeroCounts: true,
+  }),
+  nodePortRange: setting({
+    type: portRange,
+    default: { first: 30_000, last: 32_767 },
+    flag: 'service-node-port-range',
+    field: 'fairlead.serviceNodePortRange',
+    group: 'NodePorts and external addresses',
+    help: "The API server's option of this name; no masqueraded connection gets such a port. Empty: any may be taken.",
+    change: 'restart',
+    zeroCounts: true,
+    beatsFile: true,
   }),
   externalIpCidrs: setting({
     type: cidrList,

@@ -4,6 +4,7 @@
  */
 import { parseCidr } from '../net/cidr.ts'
 import { type Ip, familyOf, hostPort, parseIp } from '../net/ip.ts'
+import { type PortRange, formatPortRange, parsePortRange } from '../net/port-range.ts'
 import type { ListenAddress } from './config.ts'
 import { formatGoDuration, parseGoDuration } from './go-duration.ts'
 
@@ -196,6 +197,17 @@ export const listenAddress: ValueType<ListenAddress | undefined> = {
   },
   decode: (value) => (typeof value === 'string' ? listenAddress.parse(value) : quoteIt(value)),
   encode: (value) => (value === undefined ? '' : hostPort(value.ip, value.port)),
+}
+
+/** `undefined` for the empty text. */
+export const portRange: ValueType<PortRange | undefined> = {
+  name: 'ports',
+  parse: (value) => {
+    if (value === '') return undefined
+    return parsePortRange(value) ?? new Unusable('not a range of ports; write it as 30000-32767')
+  },
+  decode: (value) => (typeof value === 'string' ? portRange.parse(value) : quoteIt(value)),
+  encode: (value) => (value === undefined ? '' : formatPortRange(value)),
 }
 
 /** What a text that is no CIDR should have been, guessed from what it looks like. */

@@ -195,6 +195,7 @@ export function backendOptions({ config, family, podCidrs }: FamilyChoices): Bac
     detector: localDetector(config.detectLocal, family, podCidrs),
     masqueradeMark: (1 << config.masqueradeBit) >>> 0,
     dropInvalid: !config.conntrack.tcpBeLiberal,
+    nodePortRange: config.nodePortRange,
   }
 }
 

@@ -3,7 +3,7 @@
  * treated as absent, and the others hold. docs/forwarding.md lists them for users.
  */
 import { parseIp } from '../net/ip.ts'
-import type { Port } from '../net/protocol.ts'
+import { type PortRange, parsePortRange } from '../net/port-range.ts'
 import { asObject, isAbsent, type JsonObject } from './json-object.ts'
 import { isName, type Refusals } from './refusals.ts'
 import type { EndpointRemoval, ServiceWishes } from './service-port.ts'
@@ -21,7 +21,7 @@ export const NO_WISHES: ServiceWishes = {
 /** Wishes of a whole Service; `portRanges` still have to find their port, and `ipMode` overrides the status. */
 export interface AnnotationWishes {
   readonly wishes: Omit<ServiceWishes, 'portRange'>
-  readonly portRanges: readonly { readonly first: Port; readonly last: Port }[]
+  readonly portRanges: readonly PortRange[]
   readonly ipMode: 'VIP' | 'Proxy' | undefined
 }
 
@@ -121,12 +121,11 @@ function parseSeconds(text: string): number | undefined {
 }
 
 function parsePortRanges(text: string): AnnotationWishes['portRanges'] | undefined {
-  const ranges: { first: Port; last: Port }[] = []
+  const ranges: PortRange[] = []
   for (const part of text.split(',')) {
-    const match = /^\s*(\d{1,5})\s*-\s*(\d{1,5})\s*$/.exec(part)
-    const [first, last] = [Number(match?.[1]), Number(match?.[2])]
-    if (match === null || first < 1 || last > 65535 || first >= last) return undefined
-    ranges.push({ first, last })
+    const range = parsePortRange(part)
+    if (range === undefined || range.first === range.last) return undefined
+    ranges.push(range)
   }
   ranges.sort((a, b) => a.first - b.first)
   return ranges.some((range, i) => range.first <= (ranges[i - 1]?.last ?? 0)) ? undefined : ranges

@@ -1,5 +1,6 @@
 import type { Cidr } from '../net/cidr.ts'
 import type { Family, Ip } from '../net/ip.ts'
+import type { PortRange } from '../net/port-range.ts'
 import type { Port, Protocol } from '../net/protocol.ts'
 
 /** `namespace/name:portName/PROTOCOL`; an unnamed port gives `namespace/name:/TCP`. The unit of load balancing. */
@@ -24,7 +25,7 @@ export interface ServiceWishes {
   readonly onEndpointRemoval: EndpointRemoval
   readonly sourceRangesOnNodePort: boolean
   /** Every port of the range is forwarded, and the endpoint sees the port that the client dialled. */
-  readonly portRange: { readonly first: Port; readonly last: Port } | undefined
+  readonly portRange: PortRange | undefined
   /** Weights of endpoints by their address or by the name of their node; 100 is the usual weight. Empty: all equal. */
   readonly weights: Readonly<Record<string, number>>
 }

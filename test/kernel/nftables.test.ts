@@ -11,6 +11,7 @@ import { silentLogger } from '../../src/runtime/logger.ts'
 import {
   DROP,
   LOCAL_ROUTES,
+  NODE_PORT_RANGE,
   REJECT,
   aForwarding,
   aPort,
@@ -47,7 +48,8 @@ afterEach(async () => {
 
 function optionsOf(family: Family): BackendOptions {
   const cidr = (family === 'IPv4' ? '10.0.0.0/8' : 'fd00:10::/32') as Cidr
-  return { family, detector: { by: 'source', cidr }, masqueradeMark: 0x4000, dropInvalid: true }
+  const detector = { by: 'source', cidr } as const
+  return { family, detector, masqueradeMark: 0x4000, dropInvalid: true, nodePortRange: NODE_PORT_RANGE }
 }
 
 async function aBackend(family: Family, changes: Partial<BackendOptions> = {}): Promise<NftablesBackend> {

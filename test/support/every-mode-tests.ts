@@ -42,7 +42,7 @@ export function testEveryMode(backend: BackendUnderTest): void {
         remoteIps: [ENDPOINT],
         externalIps: [OUTSIDER],
       })
-      await bed.listen({ tcp: [{ family: 4, port: 8080 }], udp: [] })
+      await bed.listen({ tcp: [{ family: 4, port: 8080 }], udp: [{ ip: ENDPOINT, port: 8080 }] })
     }, PATIENCE_MS)
     afterAll(async () => {
       await bed.close()
@@ -102,10 +102,37 @@ export function testEveryMode(backend: BackendUnderTest): void {
         const proxy = await start()
         await proxy.sync(decided('all', web()))
         const rules = (await backend.rules(bed)).split('\n')
-        const verdict = backend.mode === 'nftables' ? / masquerade( |$)/ : / -j MASQUERADE( |$)/
+        const verdict = backend.mode === 'nftables' ? /\bmasquerade(?! #|-)/ : / -j MASQUERADE( |$)/
         const masquerading = rules.filter((line) => verdict.test(line))
         expect(masquerading).not.toEqual([])
         expect(masquerading.filter((line) => !/random-fully|fully-random/.test(line))).toEqual([])
+      },
+      PATIENCE_MS,
+    )
+
+    test.each([
+      { protocol: 'TCP', destPort: 30080 },
+      { protocol: 'UDP', destPort: 30053 },
+    ] as const)(
+      'masquerading of $protocol takes no port of the range of NodePorts, and keeps privileged ports privileged',
+      async ({ protocol, destPort }) => {
+        const proxy = await start({ nodePortRange: { first: 1100, last: 65_500 } })
+        const dns = aPort('ns/dns', { protocol: 'UDP' }).nodePort(30053).endpoints(`${ENDPOINT}:8080`)
+        await proxy.sync(decided('all', web(), dns))
+        const flow = { protocol, sourceIp: OUTSIDER, destIp: NODE, destPort, timeoutMs: 3000 }
+        const seenPorts = async (tries: number, sourcePort?: number): Promise<number[]> => {
+          const from = sourcePort === undefined ? {} : { sourcePort }
+          const answers = await bed.ask('world', 'try', { ...flow, ...from, tries })
+          return answers.map((answer) => (answer.kind === 'answer' ? answer.seenPort : 0))
+        }
+        const ports = await seenPorts(40)
+        const [low, high] = [ports.filter((port) => port < 1100), ports.filter((port) => port > 65_500)]
+        expect(Math.min(...ports)).toBeGreaterThanOrEqual(1024)
+        expect([...low, ...high]).toHaveLength(40)
+        expect(low).not.toEqual([])
+        expect(high).not.toEqual([])
+        expect(Math.max(...(await seenPorts(1, 700)))).toBeLessThan(1024)
+        expect(await seenPorts(1, 700)).not.toContain(0)
       },
       PATIENCE_MS,
     )

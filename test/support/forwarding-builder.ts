@@ -19,6 +19,9 @@ import type { Cidr } from '../../src/net/cidr.ts'
 import { type Family, type Ip, hostPort, parseIp } from '../../src/net/ip.ts'
 import type { Protocol } from '../../src/net/protocol.ts'
 
+/** As API servers have it unless told otherwise. */
+export const NODE_PORT_RANGE = { first: 30_000, last: 32_767 }
+
 export const FORWARD: Route = { action: 'forward', pool: 'cluster', masquerade: false }
 export const FORWARD_MASQUERADED: Route = { action: 'forward', pool: 'cluster', masquerade: true }
 export const FORWARD_LOCAL: Route = { action: 'forward', pool: 'local', masquerade: false }

@@ -9,6 +9,7 @@ import {
   FORWARD_LOCAL,
   FORWARD_MASQUERADED,
   LOCAL_ROUTES,
+  NODE_PORT_RANGE,
   type PortBuilder,
   REJECT,
   aForwarding,
@@ -18,7 +19,15 @@ import {
 
 export function iptablesOptions(family: Family, changes: Partial<BackendOptions> = {}): BackendOptions {
   const cidr = parseCidr(family === 'IPv4' ? '10.0.0.0/8' : 'fd00:10::/32')!
-  return { family, detector: { by: 'source', cidr }, masqueradeMark: 0x4000, dropInvalid: true, ...changes }
+  const detector = { by: 'source', cidr } as const
+  const usual = {
+    family,
+    detector,
+    masqueradeMark: 0x4000,
+    dropInvalid: true,
+    nodePortRange: NODE_PORT_RANGE,
+  }
+  return { ...usual, ...changes }
 }
 
 /** `172.30.0.7` or `fd00:172:30::7`. */

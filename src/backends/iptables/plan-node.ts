@@ -3,7 +3,8 @@ import type { Forwarding, NodeForwarding } from '../../forwarding/forwarding.ts'
 import type { Family, Ip } from '../../net/ip.ts'
 import { type Chain, type Table, chain, sharedChain } from '../../netfilter/iptables/chain.ts'
 import type { TreeNode } from '../../netfilter/iptables/dispatch-tree.ts'
-import { loopback, markMask, matchDestination, rule } from '../../netfilter/iptables/rule.ts'
+import { loopback, markMask, masqueradeRules, matchDestination, rule } from '../../netfilter/iptables/rule.ts'
+import { masqueradePorts } from '../../netfilter/masquerade-ports.ts'
 import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
 import {
@@ -101,7 +102,7 @@ export function planNode(
       rules: scoped ? translatedRules(options.family) : [],
     }),
     chain('nat', names.MARK_MASQUERADE, { label: 'masquerade later', rules: [`-j MARK --or-mark ${hex}`] }),
-    chain('nat', names.POSTROUTING, { label: 'marked packets', rules: postroutingRules(mark, hex) }),
+    chain('nat', names.POSTROUTING, { label: 'marked packets', rules: postroutingRules(mark, options) }),
     chain('filter', names.SERVICES, { label: 'services without endpoints', rules: unanswered }),
     chain('filter', names.EXTERNAL_SERVICES, { label: 'services without endpoints', rules: unanswered }),
     chain('filter', names.FORWARD, {
@@ -120,12 +121,12 @@ export function servesLocalhost(node: NodeForwarding, family: Family): boolean {
 }
 
 /** The mark is cleared before masquerading: it would travel on to an encapsulating packet, which is masqueraded too. */
-function postroutingRules(mark: string, hex: string): readonly string[] {
+function postroutingRules(mark: string, { nodePortRange }: BackendOptions): readonly string[] {
   return [
     `-m conntrack --ctstate DNAT -j ${names.TRANSLATED}`,
     `-m mark ! --mark ${mark} -j RETURN`,
-    `-j MARK --xor-mark ${hex}`,
-    '-j MASQUERADE --random-fully',
+    `-j MARK --xor-mark ${mark.slice(0, mark.indexOf('/'))}`,
+    ...masqueradeRules(masqueradePorts(nodePortRange)),
   ]
 }
 

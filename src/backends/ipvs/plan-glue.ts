@@ -6,7 +6,15 @@ import { type Origin, ORIGINS } from '../../forwarding/forwarding.ts'
 import { type Cidr, hostCidr } from '../../net/cidr.ts'
 import type { Family, Ip } from '../../net/ip.ts'
 import { type Chain, type SharedRule, chain } from '../../netfilter/iptables/chain.ts'
-import { loopback, markMask, matchDestination, matchSource, rule } from '../../netfilter/iptables/rule.ts'
+import {
+  loopback,
+  markMask,
+  masqueradeRules,
+  matchDestination,
+  matchSource,
+  rule,
+} from '../../netfilter/iptables/rule.ts'
+import { masqueradePorts } from '../../netfilter/masquerade-ports.ts'
 import { type IpSet, type SetElement, setElement } from '../../netfilter/ipset/ipset.ts'
 import { type DummyDevice, dummyDevice } from '../../netfilter/ipvs/local-route.ts'
 import type { BackendOptions, LocalDetector } from '../backend.ts'
@@ -64,7 +72,7 @@ export function planRangeChains(ranges: readonly RangePlan[], masqueradeMark: nu
 }
 
 function natChains(options: BackendOptions): readonly Chain[] {
-  const { family, detector, masqueradeMark } = options
+  const { family, detector, masqueradeMark, nodePortRange } = options
   const inSet = matcher(family)
   const masquerade = `-j ${names.MARK_MASQUERADE}`
   const mark = markMask(masqueradeMark)
@@ -100,7 +108,7 @@ function natChains(options: BackendOptions): readonly Chain[] {
         `-j ${names.SELF}`,
         `-m mark ! --mark ${mark} -j RETURN`,
         `-j MARK --xor-mark ${hex}`,
-        '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+        ...masqueradeRules(masqueradePorts(nodePortRange)),
       ],
     }),
   ]

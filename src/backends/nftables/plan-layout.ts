@@ -7,9 +7,11 @@ import {
   type NftObject,
   type Rule,
 } from '../../netfilter/nftables/ruleset.ts'
+import { UNPRIVILEGED, masqueradePorts } from '../../netfilter/masquerade-ports.ts'
 import { aChain, aContainer, aTable, digest } from '../../netfilter/nftables/ruleset.ts'
 import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
+import { formatPortRange } from '../../net/port-range.ts'
 import { PROTOCOLS } from '../../net/protocol.ts'
 import { type Words, affinityKey, endpointKeyOf, originalFrontendOf, wordsOf } from './plan-words.ts'
 
@@ -112,6 +114,7 @@ function staticChains(words: Words, options: BackendOptions): readonly NftObject
     checked('filter-output', 'service-endpoints-check'),
     hooked('nat-postrouting', { text: 'jump masquerading', note: 'Hide who asked where replies need it' }),
     aChain('masquerading', masqueradingRules(words, options)),
+    aChain('masquerade-ports', masqueradeRules(options)),
     aChain('invalid-check', [invalidRule(words)]),
     aChain('service-endpoints-check', endpointsCheckRules(words)),
     aChain('translated', translatedRules(words, options)),
@@ -141,14 +144,28 @@ function masqueradingRules({ ip }: Words, { masqueradeMark }: BackendOptions): r
   const mark = markText(masqueradeMark)
   return [
     {
-      text: `meta mark and ${mark} == ${mark} meta mark set mark xor ${mark} masquerade fully-random`,
+      text: `meta mark and ${mark} == ${mark} meta mark set mark xor ${mark} goto masquerade-ports`,
       note: 'Marked for masquerade',
     },
     {
-      text: `ct status dnat ${ip} saddr . ${ip} daddr @${names.HAIRPIN} masquerade fully-random`,
+      text: `ct status dnat ${ip} saddr . ${ip} daddr @${names.HAIRPIN} goto masquerade-ports`,
       note: 'A pod that reaches itself',
     },
   ]
+}
+
+function masqueradeRules({ nodePortRange }: BackendOptions): readonly Rule[] {
+  const from = `meta l4proto { tcp, udp } th sport ${formatPortRange(UNPRIVILEGED)}`
+  const chosen = masqueradePorts(nodePortRange).map(({ probability, ...range }) => ({
+    text: `${from} ${chanceText(probability)}masquerade to :${formatPortRange(range)} fully-random`,
+    note: 'With a port that is no NodePort',
+  }))
+  return [...chosen, { text: 'masquerade fully-random', note: 'Other protocols, and privileged ports' }]
+}
+
+/** Empty for certainty, else with a space behind it. */
+function chanceText(probability: number): string {
+  return probability < 1 ? `numgen random mod 65536 < ${Math.round(probability * 65_536)} ` : ''
 }
 
 /**

@@ -1,7 +1,9 @@
 /** The parts of rule specifications, as `iptables-save` would print them. */
 import { type Cidr, networkOf } from '../../net/cidr.ts'
 import { type Family, type Ip, hostPort } from '../../net/ip.ts'
+import { formatPortRange } from '../../net/port-range.ts'
 import type { Port, Protocol } from '../../net/protocol.ts'
+import { type MasqueradePorts, UNPRIVILEGED } from '../masquerade-ports.ts'
 
 /** `-p tcp -m tcp --dport 80`, or a range `--dport 80:90`. */
 export function matchPort(protocol: Protocol, first: Port, last: Port = first): string {
@@ -44,4 +46,22 @@ export function loopback(family: Family): Cidr {
 /** Joins the parts that are there. */
 export function rule(...parts: readonly (string | undefined)[]): string {
   return parts.filter((part) => part !== undefined && part !== '').join(' ')
+}
+
+/**
+ * `-j MASQUERADE --random-fully`, before it rules for TCP and UDP with ports of these ranges. SCTP may get any port: a
+ * kernel without it would refuse the rule, and with it all others.
+ */
+export function masqueradeRules(ranges: readonly MasqueradePorts[]): readonly string[] {
+  const from = `--sport ${UNPRIVILEGED.first}:${UNPRIVILEGED.last}`
+  const chosen = (['tcp', 'udp'] as const).flatMap((protocol) =>
+    ranges.map((range) =>
+      rule(
+        `-p ${protocol} -m ${protocol} ${from}`,
+        range.probability < 1 ? matchRandom(range.probability) : undefined,
+        `-j MASQUERADE --to-ports ${formatPortRange(range)} --random-fully`,
+      ),
+    ),
+  )
+  return [...chosen, '-j MASQUERADE --random-fully']
 }

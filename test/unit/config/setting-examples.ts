@@ -153,6 +153,12 @@ export const EXAMPLES: Record<SettingName, SettingExample> = {
     badField: [['192.0.2.1'], 'not a CIDR'],
   },
   localhostNodePorts: { ...bool, flag: ['false', false], field: [false, false] },
+  nodePortRange: {
+    flag: ['20000-22767', { first: 20_000, last: 22_767 }],
+    field: ['', undefined],
+    badFlag: ['32767-30000', 'not a range of ports; write it as 30000-32767'],
+    badField: [30_000, 'write it in quotes as "30000"'],
+  },
   externalIpCidrs: cidrs,
   conntrackMaxPerCore: count,
   conntrackMin: count,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { NftablesPlanner } from '../../../../src/backends/nftables/plan.ts'
 import { commentOf } from '../../../../src/netfilter/nftables/ruleset.ts'
 import type { Cidr } from '../../../../src/net/cidr.ts'
+import { NODE_PORT_RANGE } from '../../../support/forwarding-builder.ts'
 import { exampleForwarding } from '../../../support/iptables-example.ts'
 
 const ROOT = `${import.meta.dirname}/../../../..`
@@ -12,6 +13,7 @@ const OPTIONS = {
   detector: { by: 'source', cidr: '10.0.0.0/8' as Cidr },
   masqueradeMark: 0x4000,
   dropInvalid: true,
+  nodePortRange: NODE_PORT_RANGE,
 } as const
 
 test('the README shows the example as nft prints it', () => {
