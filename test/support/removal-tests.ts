@@ -4,7 +4,7 @@ import { Conntrack } from '../../src/kernel/conntrack.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { FlowReconciler } from '../../src/sync/flow-reconciler.ts'
 import { type BackendUnderTest, SyncedBackend } from './conformance-kernel-backends.ts'
-import { aForwarding, anIp, aPort } from './forwarding-builder.ts'
+import { REJECT, aForwarding, anIp, aPort, everyOrigin } from './forwarding-builder.ts'
 import { describeKernel } from './skip-reasons.ts'
 import { CLIENT, NODE_IP, type Peer, POD_A, POD_B, TcpLab } from './tcp-lab.ts'
 
@@ -54,7 +54,11 @@ export function testRemoval(backend: BackendUnderTest): void {
       const looking = flows.start(stop.signal)
       const proxy = new SyncedBackend(await backend.create(lab.node, OPTIONS))
       const follow = async (...ips: readonly string[]): Promise<void> => {
-        const web = aPort('ns/web').clusterIp(VIP).nodePort(30080).with({ onEndpointRemoval: how.removal })
+        const routes = ips.length === 0 ? { routes: everyOrigin(REJECT) } : {}
+        const web = aPort('ns/web')
+          .clusterIp(VIP, 80, routes)
+          .nodePort(30080, routes)
+          .with({ onEndpointRemoval: how.removal })
         const forwarding = aForwarding([web.endpoints(...ips.map((ip) => `${ip}:8080*`))], NODE)
         await proxy.sync(forwarding)
         flows.consider(forwarding)
@@ -78,8 +82,7 @@ export function testRemoval(backend: BackendUnderTest): void {
       { from: 'outside', endpoints: [] },
     ] as const
 
-    // When nobody is left the client is told by ICMP, which established TCP only notes: docs/forwarding.md §7.
-    test.each(ways.filter(({ endpoints }) => endpoints.length > 0))(
+    test.each(ways)(
       'with "reset", the client ($from, left: $endpoints) is reset when it sends',
       async ({ from, endpoints }) => {
         const connection = await connectAndReplace({ removal: RESET, from }, endpoints)

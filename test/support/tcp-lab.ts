@@ -87,6 +87,7 @@ export class TcpLab {
     await lab.#wire(lab.podB, 'pod-b', POD_B)
     await lab.#wire(lab.client, 'client', CLIENT)
     await lab.node.run('ip', ['address', 'add', `${NODE_IP}/24`, 'dev', 'client'])
+    await lab.node.run('ip', ['route', 'add', 'default', 'dev', 'client'])
     return lab
   }
 

@@ -24,6 +24,8 @@ export const INVALID = 'FL-INVALID'
 /** Remembers where connections were translated to. */
 export const TRANSLATED = 'FL-TRANSLATED'
 export const UNANSWERED = 'FL-UNANSWERED'
+/** Where a refusal ends. */
+export const REJECT = 'FL-REJECT'
 export const UNANSWERED_NODE_PORTS = 'FL-UNANSWERED-NODEPORTS'
 export const FIREWALL_NODE_PORTS = 'FL-FIREWALL-NODEPORTS'
 

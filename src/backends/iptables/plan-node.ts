@@ -109,6 +109,7 @@ export function planNode(
       label: 'service traffic',
       rules: forwardRules(mark, options.dropInvalid && !scoped),
     }),
+    chain('filter', names.REJECT, { label: 'refused', rules: REJECT_RULES }),
     sharedChain('filter', names.MARTIAN_FIREWALL),
     ...names.JUMPS,
   ]
@@ -143,6 +144,12 @@ function invalidRules(node: NodeForwarding, family: Family): readonly string[] {
 function translatedRules(family: Family): readonly string[] {
   return [`-j SET --add-set ${translatedName(family)} dst,dst --exist`]
 }
+
+/** An open connection takes ICMP for a passing trouble; only a reset tells its client that nobody is left. */
+const REJECT_RULES = [
+  '-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with tcp-reset',
+  '-j REJECT',
+]
 
 /** `dropsInvalid`: all of them, as kube-proxy does, where there are no sets to tell them apart. */
 function forwardRules(mark: string, dropsInvalid: boolean): readonly string[] {

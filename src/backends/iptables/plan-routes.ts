@@ -8,7 +8,7 @@
 import type { Frontend, Origin, PortForwarding, Route } from '../../forwarding/forwarding.ts'
 import { matchSource, rule } from '../../netfilter/iptables/rule.ts'
 import type { LocalDetector } from '../backend.ts'
-import { MARK_MASQUERADE } from './names.ts'
+import { MARK_MASQUERADE, REJECT } from './names.ts'
 import { type PoolUse, poolChainName } from './pools.ts'
 
 const MARK = `-j ${MARK_MASQUERADE}`
@@ -89,7 +89,7 @@ export function answerRules(context: RouteContext, frontend: Frontend): readonly
 }
 
 function verdict(action: Action): string {
-  return action.kind === 'reject' ? '-j REJECT' : '-j DROP'
+  return action.kind === 'reject' ? `-j ${REJECT}` : '-j DROP'
 }
 
 /** The steps in the order of recognition; a sender who is answered like everybody after it needs none. */

@@ -121,9 +121,18 @@ function staticChains(words: Words, options: BackendOptions): readonly NftObject
     ...PROTOCOL_NUMBERS.map((protocol) =>
       aChain(`translated-${protocol}`, translatedBy(words, options, protocol)),
     ),
-    aChain(names.REJECT_CHAIN, [{ text: 'reject', note: 'Port unreachable' }]),
+    aChain(names.REJECT_CHAIN, REJECT_RULES),
   ]
 }
+
+/** An open connection takes ICMP for a passing trouble; only a reset tells its client that nobody is left. */
+const REJECT_RULES: readonly Rule[] = [
+  {
+    text: 'tcp flags & (fin | syn | rst | ack) != syn reject with tcp reset',
+    note: 'Of a connection that is not known any more',
+  },
+  { text: 'reject', note: 'Port unreachable' },
+]
 
 const PROTOCOL_NUMBERS = Object.values(names.PROTOCOL_NUMBER)
 

@@ -56,7 +56,7 @@ function rulesOf(
           names.set(name, `${kind}${[...names.keys()].filter((n) => n.startsWith(`FL-${kind}-`)).length + 1}`)
         return names.get(name)!
       })
-  const fixed = /^KUBE-(POSTROUTING|MARK-MASQ|FORWARD|EXTERNAL-SERVICES)$|^FL-(INVALID|TRANSLATED)$/
+  const fixed = /^KUBE-(POSTROUTING|MARK-MASQ|FORWARD|EXTERNAL-SERVICES)$|^FL-(INVALID|TRANSLATED|REJECT)$/
   return objectsOf(state)
     .filter((object) => object.kind === 'chain')
     .filter(
@@ -168,7 +168,7 @@ test('plan() refuses by address in filter, for all who are not forwarded', () =>
     .endpoints('10.0.0.1:80')
     .with({ key: 'ns/other:/TCP' as never })
   expect(rulesOf('filter', [none, noLocal])).toEqual([
-    'FL-UNANSWERED: -d 172.30.0.1/32 -p tcp -m tcp --dport 80 -j REJECT',
+    'FL-UNANSWERED: -d 172.30.0.1/32 -p tcp -m tcp --dport 80 -j FL-REJECT',
     'FL-UNANSWERED: -d 172.30.0.2/32 -p tcp -m tcp --dport 80 -j DROP',
   ])
 })
@@ -178,7 +178,7 @@ test('plan() tells senders apart in filter where they are refused differently', 
   const port = web().externalIp('192.0.2.1', 80, { routes }).endpoints('10.0.0.1:80*')
   const at = 'FL-UNANSWERED: -d 192.0.2.1/32 -p tcp -m tcp --dport 80'
   expect(rulesOf('filter', [port])).toEqual([
-    `${at} -s 10.0.0.0/8 -j REJECT`,
+    `${at} -s 10.0.0.0/8 -j FL-REJECT`,
     `${at} -m addrtype --src-type LOCAL -j RETURN`,
     `${at} -j DROP`,
   ])
@@ -193,7 +193,7 @@ test('plan() treats a route to an empty pool as a refusal', () => {
   const port = web().clusterIp('172.30.0.1')
   expect(rulesOf('nat', [port])).toEqual([])
   expect(rulesOf('filter', [port])).toEqual([
-    'FL-UNANSWERED: -d 172.30.0.1/32 -p tcp -m tcp --dport 80 -j REJECT',
+    'FL-UNANSWERED: -d 172.30.0.1/32 -p tcp -m tcp --dport 80 -j FL-REJECT',
   ])
 })
 
@@ -221,7 +221,7 @@ test('plan() rejects allowed senders and drops others when source ranges meet no
     'A1: -s 203.0.113.0/25 -g R1',
     'A1: -s 198.51.100.0/24 -g R1',
     'A1: -j DROP',
-    'R1: -j REJECT',
+    'R1: -j FL-REJECT',
     'KUBE-PROXY-FIREWALL: -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -g A1',
   ])
 })
@@ -380,7 +380,7 @@ test('plan() refuses NodePorts only where they are served', () => {
   const rules = rulesOf('filter', [web().nodePort(30080, { routes: everyOrigin(REJECT) })], { node })
   expect(rules).toEqual([
     'FL-UNANSWERED: -d 192.168.0.2/32 -j FL-UNANSWERED-NODEPORTS',
-    'FL-UNANSWERED-NODEPORTS: -p tcp -m tcp --dport 30080 -j REJECT',
+    'FL-UNANSWERED-NODEPORTS: -p tcp -m tcp --dport 30080 -j FL-REJECT',
   ])
 })
 

@@ -52,7 +52,7 @@ test('restoreText() translates before it stops refusing', () => {
 test('restoreText() refuses before it stops translating', () => {
   const text = between(aForwarding([up]), aForwarding([down]))
   expect(blocks(text, /172\.30|^-X/)).toEqual([
-    expect.stringMatching(/^\*filter \| -A FL-UNANSWERED .*-j REJECT$/),
+    expect.stringMatching(/^\*filter \| -A FL-UNANSWERED .*-j FL-REJECT$/),
     expect.stringMatching(/^\*nat \| -X FL-C-/),
   ])
 })
