@@ -126,6 +126,15 @@ describeKernel('fairlead lab', ['namespaces'], () => {
     await expectNothingLeft()
   })
 
+  test('down removes what a killed demo has left', async () => {
+    const demo = enclosure.start(FAIRLEAD, 'lab', 'demo', ...SMALL)
+    await until('it has begun', () => demo.said().length > 500)
+    signal('KILL', 'lab demo')
+    await until('its processes went with it', () => enclosure.processes().length === 0)
+    expect(enclosure.run(FAIRLEAD, 'lab', 'down').status).toBe(0)
+    await expectNothingLeft()
+  })
+
   test('down ends a lab in the background', async () => {
     expect(enclosure.run(FAIRLEAD, 'lab', 'up', '--keep', ...SMALL)).toMatchObject({ status: 0 })
     expect(enclosure.run(FAIRLEAD, 'lab', 'status').status).toBe(0)
