@@ -1,11 +1,12 @@
 /** Process entry: arguments, signals, exit codes (0 done, 1 failed, 2 wrong usage or configuration). Nothing else. */
 import { writeFileSync } from 'node:fs'
 import { readCommandLine } from './cli/command-line.ts'
+import type { QueryName } from './cli/query-commands.ts'
 import { ConfigError } from './config/config-error.ts'
 
 type Subcommand = (argv: readonly string[], signal: AbortSignal) => Promise<number>
 
-const QUERIES: Readonly<Record<string, Subcommand | undefined>> = {
+const QUERIES: Readonly<Record<QueryName, Subcommand>> = {
   explain: async (argv, signal) => (await import('./cli/explain-command.ts')).explainCommand(argv, signal),
   dump: async (argv, signal) => (await import('./cli/dump-command.ts')).dumpCommand(argv, signal),
   doctor: async (argv, signal) => (await import('./cli/doctor-command.ts')).doctorCommand(argv, signal),
@@ -14,7 +15,7 @@ const QUERIES: Readonly<Record<string, Subcommand | undefined>> = {
 
 async function main(argv: readonly string[], signal: AbortSignal): Promise<number> {
   if (argv[0] === 'lab') return (await import('./cli/lab/lab-command.ts')).labCommand(argv.slice(1), signal)
-  const query = QUERIES[argv[0] ?? '']
+  const query = new Map<string, Subcommand>(Object.entries(QUERIES)).get(argv[0] ?? '')
   if (query !== undefined) return query(argv.slice(1), signal)
   const command = readCommandLine(argv)
   switch (command.action) {

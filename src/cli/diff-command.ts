@@ -2,7 +2,8 @@ import type { RowsAnswer } from '../daemon/explain-answers.ts'
 import { textTable } from '../explain/text-table.ts'
 import { printAnswer, printRemarks } from './answer-output.ts'
 import { ask } from './ask.ts'
-import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
+import { queryFlagsHelp } from './query-commands.ts'
+import { readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Compares what the proxy wants with what the kernel has, and writes nothing.
 The exit code is 0 when they agree, 1 when they differ.
@@ -11,11 +12,11 @@ Usage:
   fairlead diff [flags]
 
 Flags:
-${QUERY_FLAGS_HELP}`
+${queryFlagsHelp('diff')}`
 
 /** Throws ConfigError for wrong usage. */
 export async function diffCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
-  const { words, output, help, ...asked } = readQueryFlags(argv)
+  const { words, output, help, ...asked } = readQueryFlags(argv, 'diff')
   if (help) {
     process.stdout.write(HELP)
     return 0

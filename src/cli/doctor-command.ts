@@ -2,9 +2,10 @@ import { examine } from '../explain/doctor/checks.ts'
 import { textTable } from '../explain/text-table.ts'
 import { ProgramRunner } from '../kernel/program-runner.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { OUTPUTS, printAnswer } from './answer-output.ts'
+import { printAnswer } from './answer-output.ts'
 import { askApi } from './doctor/ask-api.ts'
 import { gatherFacts } from '../daemon/doctor/gather-facts.ts'
+import { queryFlagsHelp } from './query-commands.ts'
 import { readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Checks whether this node is fit for the proxy, and says what to do where it is not. Changes nothing.
@@ -14,10 +15,7 @@ Usage:
   fairlead doctor [flags]
 
 Flags:
-  -o, --output FORMAT        ${OUTPUTS.join(', ')} (default table)
-      --kubeconfig FILE      ask this API server too: whether it answers, what it allows, what time it has
-  and every flag of the proxy itself, such as --config and --mode: what is checked depends on them
-
+${queryFlagsHelp('doctor', ', such as --config and --mode: what is checked depends on them')}
 Examples:
   fairlead doctor --config=/var/lib/kube-proxy/config.conf
   fairlead doctor --mode=nftables --kubeconfig=/etc/kubernetes/proxy.conf -o yaml
@@ -25,7 +23,7 @@ Examples:
 
 /** Throws ConfigError for wrong usage or a configuration that cannot be used. */
 export async function doctorCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
-  const { words, output, config, help } = readQueryFlags(argv)
+  const { words, output, config, help } = readQueryFlags(argv, 'doctor')
   if (help) {
     process.stdout.write(HELP)
     return 0

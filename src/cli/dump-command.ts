@@ -3,7 +3,8 @@ import { DUMPS } from '../explain/dump.ts'
 import { textTable } from '../explain/text-table.ts'
 import { printAnswer, printRemarks } from './answer-output.ts'
 import { ask } from './ask.ts'
-import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
+import { queryFlagsHelp } from './query-commands.ts'
+import { readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Prints what the proxy has decided and programmed on this node.
 
@@ -16,11 +17,11 @@ Usage:
   rejections   what Services asked for and do not get, and why
 
 Flags:
-${QUERY_FLAGS_HELP}`
+${queryFlagsHelp('dump')}`
 
 /** Throws ConfigError for wrong usage. */
 export async function dumpCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
-  const { words, output, help, ...asked } = readQueryFlags(argv)
+  const { words, output, help, ...asked } = readQueryFlags(argv, 'dump')
   if (help) {
     process.stdout.write(HELP)
     return 0

@@ -1,11 +1,11 @@
 import type { Explanation } from '../explain/explanation.ts'
 import { explanationText } from '../explain/explanation-text.ts'
 import { parseSubject, SUBJECT_USAGE } from '../explain/subject.ts'
-import { PROTOCOLS } from '../net/protocol.ts'
 import { parseIp } from '../net/ip.ts'
 import { printAnswer } from './answer-output.ts'
 import { ask } from './ask.ts'
-import { QUERY_FLAGS_HELP, readQueryFlags, usageError } from './query-flags.ts'
+import { queryFlagsHelp } from './query-commands.ts'
+import { readQueryFlags, usageError } from './query-flags.ts'
 
 const HELP = `Says why a connection goes where it goes on this node, or nowhere.
 
@@ -14,9 +14,7 @@ Usage:
   fairlead explain IP:PORT [flags]
 
 Flags:
-      --from IP              who connects: prints what becomes of its connection, step by step
-      --protocol PROTOCOL    ${PROTOCOLS.join(', ')} (default: any)
-${QUERY_FLAGS_HELP}
+${queryFlagsHelp('explain')}
 Examples:
   fairlead explain kube-system/kube-dns:dns
   fairlead explain 10.96.0.1:443 --from 10.244.1.7
@@ -25,7 +23,7 @@ Examples:
 
 /** Exit code 0 with an explanation, 1 when there is nothing to explain. Throws ConfigError for wrong usage. */
 export async function explainCommand(argv: readonly string[], signal: AbortSignal): Promise<number> {
-  const { words, own, output, help, ...asked } = readQueryFlags(argv, ['from', 'protocol'])
+  const { words, own, output, help, ...asked } = readQueryFlags(argv, 'explain')
   if (help) {
     process.stdout.write(HELP)
     return 0
@@ -41,10 +39,8 @@ export async function explainCommand(argv: readonly string[], signal: AbortSigna
 }
 
 /** What can be told without asking anybody is wrong usage. */
-function check(subject: string, { from, protocol }: Readonly<Record<string, string>>): void {
+function check(subject: string, { from }: Readonly<Record<string, string>>): void {
   if (parseSubject(subject) === undefined) throw usageError(`Cannot explain "${subject}": ${SUBJECT_USAGE}`)
   if (from !== undefined && parseIp(from) === undefined)
     throw usageError(`Cannot explain a connection from "${from}": not an IP address; write --from=10.0.0.1`)
-  if (protocol !== undefined && !PROTOCOLS.some((known) => known === protocol.toUpperCase()))
-    throw usageError(`Cannot explain protocol "${protocol}": write one of ${PROTOCOLS.join(', ')}`)
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts'
 import { resolveConfig } from '../config/resolve-config.ts'
 import { SETTING_ROWS } from '../config/settings.ts'
 import { OUTPUTS, type Output } from './answer-output.ts'
+import { QUERY_COMMANDS, type QueryCommand, type QueryFlag, type QueryName } from './query-commands.ts'
 
 export interface QueryFlags {
   readonly words: readonly string[]
@@ -17,13 +18,6 @@ export interface QueryFlags {
   readonly alone: boolean
 }
 
-export const QUERY_FLAGS_HELP = `  -o, --output FORMAT        ${OUTPUTS.join(', ')} (default table)
-      --explain-socket PATH  where the running proxy answers (default: as configured)
-      --config FILE          the configuration file of the running proxy, for its socket
-      --kubeconfig FILE      ask no proxy: work it out from the API server and the kernel of this node
-  and every flag of the proxy itself; with --kubeconfig give those that it runs with, or its --config
-`
-
 /** Flags that take the next word as their value when there is no `=`. */
 const WITH_VALUE: ReadonlySet<string> = new Set(
   SETTING_ROWS.flatMap(([, { flag, aliases = [], short, type }]) =>
@@ -31,24 +25,22 @@ const WITH_VALUE: ReadonlySet<string> = new Set(
   ),
 )
 
-/** Throws ConfigError for flags that do not exist. `own`: names of the command's own flags; each takes a value. */
-export function readQueryFlags(argv: readonly string[], own: readonly string[] = []): QueryFlags {
-  const { words, given, rest } = split(argv, new Set(['output', 'kubeconfig', ...own]))
+/** Throws ConfigError for flags or values that do not exist. */
+export function readQueryFlags(argv: readonly string[], name: QueryName): QueryFlags {
+  const { flags }: QueryCommand = QUERY_COMMANDS[name]
+  const { words, given, rest } = split(
+    argv,
+    flags.filter(({ isOfProxy }) => isOfProxy !== true),
+  )
   const help = rest.some((word) => /^(--help|-h)(=true)?$/.test(word))
-  const wanted = given.get('output') ?? 'table'
-  given.delete('output')
-  const output = OUTPUTS.find((known) => known === wanted)
-  if (output === undefined)
-    throw usageError(`Cannot print as "${wanted}": no such format; write one of ${OUTPUTS.join(', ')}`)
-  const kubeconfig = given.get('kubeconfig')
-  given.delete('kubeconfig')
+  const { output, kubeconfig, ...own } = Object.fromEntries(given)
   const config = configOf(help ? [] : rest)
   const clientConnection = { ...config.clientConnection, kubeconfig }
   return {
     words,
-    output,
+    output: OUTPUTS.find((known) => known === output) ?? 'table',
     help,
-    own: Object.fromEntries(given),
+    own,
     // The file replaces flags of the proxy; who names a kubeconfig here means it.
     config: kubeconfig === undefined ? config : { ...config, clientConnection },
     alone: kubeconfig !== undefined,
@@ -67,17 +59,15 @@ interface Split {
   readonly rest: string[]
 }
 
-function split(argv: readonly string[], own: ReadonlySet<string>): Split {
+function split(argv: readonly string[], own: readonly QueryFlag[]): Split {
   const found: Split = { words: [], given: new Map(), rest: [] }
   const left = [...argv]
   for (let word = left.shift(); word !== undefined; word = left.shift()) {
     const flag = flagIn(word)
+    const ours = own.find(({ name, short }) => flag?.name === name || flag?.name === short)
     if (flag === undefined) found.words.push(word)
-    else if (own.has(flag.name)) {
-      const value = flag.value ?? left.shift()
-      if (value === undefined) throw usageError(`Cannot use "${word}": it needs a value; see --help`)
-      found.given.set(flag.name, value)
-    } else {
+    else if (ours !== undefined) found.given.set(ours.name, valueOf(ours, flag.value ?? left.shift()))
+    else {
       const takesNext = flag.value === undefined && WITH_VALUE.has(flag.name)
       found.rest.push(word, ...(takesNext ? left.splice(0, 1) : []))
     }
@@ -85,11 +75,20 @@ function split(argv: readonly string[], own: ReadonlySet<string>): Split {
   return found
 }
 
+/** As the table writes it. */
+function valueOf({ name, values }: QueryFlag, value: string | undefined): string {
+  if (value === undefined) throw usageError(`Cannot use "--${name}": it needs a value; see --help`)
+  if (values === 'file' || values.length === 0) return value
+  const known = values.find((one) => one.toLowerCase() === value.toLowerCase())
+  if (known !== undefined) return known
+  throw usageError(`Cannot use "--${name}=${value}": no such value; write one of ${values.join(', ')}`)
+}
+
 /** `undefined` for what is no flag. */
 function flagIn(word: string): { readonly name: string; readonly value: string | undefined } | undefined {
   if (!word.startsWith('-') || word === '-') return undefined
   const [, written = '', value] = /^--?([^=]*)(?:=(.*))?$/s.exec(word) ?? []
-  return { name: written === 'o' ? 'output' : written.replaceAll('_', '-'), value }
+  return { name: written.replaceAll('_', '-'), value }
 }
 
 function configOf(argv: readonly string[]): Config {

@@ -83,7 +83,7 @@ describe('askApi()', () => {
 })
 
 test.each([
-  [['-o', 'xml'], /^Cannot print as "xml"/],
+  [['-o', 'xml'], /^Cannot use "--output=xml"/],
   [['--nonsense'], /no such flag/],
   [['--version'], /leave out flags that only print/],
 ])('doctorCommand() refuses %j', async (argv, message) => {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readCommandLine } from '../../../src/cli/command-line.ts'
+import { QUERY_COMMANDS, type QueryCommand } from '../../../src/cli/query-commands.ts'
 import { settingsMarkdown } from '../../../src/cli/settings-markdown.ts'
 import { SETTING_ROWS } from '../../../src/config/settings.ts'
 
@@ -11,6 +12,13 @@ function printed(...argv: string[]): string {
 const FLAGS = SETTING_ROWS.flatMap(([, row]) => [row.flag, ...(row.aliases ?? [])]).filter(
   (flag) => flag !== undefined,
 )
+
+/** The lines of one subcommand; those of a shell in which they can be told apart. */
+function fish(name: string): readonly string[] {
+  return printed('completion', 'fish')
+    .split('\n')
+    .filter((line) => line.includes(`'__fish_seen_subcommand_from ${name}'`))
+}
 
 describe('readCommandLine()', () => {
   test('prints a help text with every flag, its meaning and examples, at most 100 columns wide', () => {
@@ -36,13 +44,37 @@ describe('readCommandLine()', () => {
     for (const flag of FLAGS) expect(script).toContain(shell === 'fish' ? `-l ${flag} ` : `--${flag}`)
   })
 
-  test('prints a bash completion that completes', () => {
+  test.each(Object.entries(QUERY_COMMANDS))('prints completions with the flags of %s', (name, command) => {
+    const { flags, words }: QueryCommand = command
+    for (const { name: flag, values } of flags) {
+      const found = fish(name).find((line) => line.includes(`-l ${flag} `))
+      expect(found).toContain(values === 'file' ? '-F' : values.join(' '))
+    }
+    expect(printed('completion', 'zsh')).toContain(`'1: :(${name})'`)
+    if (words.length > 0) expect(fish(name)[0]).toContain(`-a '${words.join(' ')}'`)
+  })
+
+  test.each([
+    ['fairlead --mode ip', 'iptables ipvs'],
+    ['fairlead --ipvs-sch', '--ipvs-scheduler'],
+    ['fairlead doc', 'doctor'],
+    ['fairlead explain --fro', '--from'],
+    ['fairlead explain web --protocol ', 'TCP UDP SCTP'],
+    ['fairlead explain web --protocol = U', 'UDP'],
+    ['fairlead explain web --mode = nf', 'nftables'],
+    ['fairlead dump ', 'forwarding plan endpoints rejections'],
+    ['fairlead dump plan -o j', 'json'],
+    ['fairlead diff --out', '--output'],
+    ['fairlead doctor --prot', ''],
+    ['fairlead --out', ''],
+    ['fairlead explain --from ', ''],
+    ['fairlead completion f', 'fish'],
+  ])('prints a bash completion that completes "%s"', (line, completed) => {
+    const words = line.split(' ').map((word) => `'${word}'`)
     const script = `${printed('completion', 'bash')}
-COMP_WORDS=(fairlead --mode ip); COMP_CWORD=2; _fairlead; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(fairlead --ipvs-sch); COMP_CWORD=1; _fairlead; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(fairlead doc); COMP_CWORD=1; _fairlead; echo "\${COMPREPLY[@]}"`
+COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _fairlead; echo "\${COMPREPLY[@]}"`
     const { stdout, stderr } = spawnSync('bash', ['--norc'], { input: script, encoding: 'utf8' })
-    expect({ stdout, stderr }).toEqual({ stdout: 'iptables ipvs\n--ipvs-scheduler\ndoctor\n', stderr: '' })
+    expect({ stdout, stderr }).toEqual({ stdout: `${completed}\n`, stderr: '' })
   })
 
   test('refuses an unknown shell', () => {

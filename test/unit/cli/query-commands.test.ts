@@ -12,7 +12,7 @@ const { signal } = new AbortController()
 describe('readQueryFlags()', () => {
   test('takes the socket from the flag, else from the settings', () => {
     expect(
-      readQueryFlags(['--explain-socket=/x.sock', '-o', 'yaml', 'a/b', '--from', '10.0.0.1'], ['from']),
+      readQueryFlags(['--explain-socket=/x.sock', '-o', 'yaml', 'a/b', '--from', '10.0.0.1'], 'explain'),
     ).toMatchObject({
       words: ['a/b'],
       output: 'yaml',
@@ -21,18 +21,20 @@ describe('readQueryFlags()', () => {
       own: { from: '10.0.0.1' },
       alone: false,
     })
-    expect(readQueryFlags([]).config.explainSocket).toBe('/run/fairlead/fairlead.sock')
+    expect(readQueryFlags([], 'diff').config.explainSocket).toBe('/run/fairlead/fairlead.sock')
   })
 
   test('takes every flag of the proxy, with its value in the same or the next word', () => {
     const argv = ['--mode', 'ipvs', 'a/b', '--masquerade-all', '-v', '4', '--cluster_cidr=10.0.0.0/8']
-    expect(readQueryFlags(argv)).toMatchObject({
+    expect(readQueryFlags(argv, 'explain')).toMatchObject({
       words: ['a/b'],
       config: { mode: 'ipvs', masqueradeAll: true, detectLocal: { clusterCidrs: ['10.0.0.0/8'] } },
     })
-    expect(() => readQueryFlags(['--mod=ipvs'])).toThrow('did you mean --mode?')
-    expect(() => readQueryFlags(['--output'])).toThrow('it needs a value')
-    expect(readQueryFlags(['--help', '--mod=ipvs']).help).toBe(true)
+    expect(() => readQueryFlags(['--mod=ipvs'], 'diff')).toThrow('did you mean --mode?')
+    expect(() => readQueryFlags(['--output'], 'diff')).toThrow('it needs a value')
+    expect(readQueryFlags(['--protocol=udp'], 'explain').own).toEqual({ protocol: 'UDP' })
+    expect(() => readQueryFlags(['--protocol=UDP'], 'diff')).toThrow('see fairlead --help')
+    expect(readQueryFlags(['--help', '--mod=ipvs'], 'diff').help).toBe(true)
   })
 
   test('does without the proxy when a kubeconfig is named, whatever the file names', () => {
@@ -44,11 +46,11 @@ describe('readQueryFlags()', () => {
         'clientConnection:\n  kubeconfig: /of/the/proxy\n',
     )
     const config = { mode: 'nftables', clientConnection: { kubeconfig: '/mine' } }
-    expect(readQueryFlags([`--config=${file}`, '--kubeconfig', '/mine'])).toMatchObject({
+    expect(readQueryFlags([`--config=${file}`, '--kubeconfig', '/mine'], 'diff')).toMatchObject({
       alone: true,
       config,
     })
-    expect(readQueryFlags([`--config=${file}`])).toMatchObject({
+    expect(readQueryFlags([`--config=${file}`], 'diff')).toMatchObject({
       alone: false,
       config: { clientConnection: { kubeconfig: '/of/the/proxy' } },
     })
@@ -64,7 +66,7 @@ test.each([
   ['explain', ['a/b', '--protocol=icmp'], /write one of TCP, UDP, SCTP/],
   ['explain', ['a/b', '--nonsense'], /see fairlead --help/],
   ['dump', ['everything'], /^Cannot dump "everything": write one of forwarding, plan/],
-  ['dump', ['plan', '-o', 'xml'], /^Cannot print as "xml"/],
+  ['dump', ['plan', '-o', 'xml'], /^Cannot use "--output=xml": .* write one of table, json/],
   ['diff', ['now'], /^Cannot compare "now"/],
 ] as const)('%s %j is wrong usage', async (command, argv, message) => {
   const commands = { explain: explainCommand, dump: dumpCommand, diff: diffCommand }
