@@ -2,7 +2,7 @@
 import { gatherFacts } from '../../src/daemon/doctor/gather-facts.ts'
 import { resolveConfig } from '../../src/config/resolve-config.ts'
 import { examine } from '../../src/explain/doctor/checks.ts'
-import type { Finding } from '../../src/explain/doctor/node-facts.ts'
+import type { Finding, NodeFacts } from '../../src/explain/doctor/node-facts.ts'
 import { NetNamespace } from '../support/net-namespace.ts'
 import { describeKernel } from '../support/skip-reasons.ts'
 
@@ -16,16 +16,24 @@ afterEach(async () => {
 })
 
 async function findings(check: string, flags: readonly string[] = []): Promise<readonly Finding[]> {
+  return examine(await facts(flags)).filter((finding) => finding.check === check)
+}
+
+/** As if this were another kernel. */
+async function findingsOn(kernelRelease: string, check: string): Promise<readonly Finding[]> {
+  return examine({ ...(await facts([])), kernelRelease }).filter((finding) => finding.check === check)
+}
+
+async function facts(flags: readonly string[]): Promise<NodeFacts> {
   const resolved = resolveConfig(flags)
   if (!('config' in resolved)) throw new Error('Cannot use these flags')
   const signal = AbortSignal.timeout(60_000)
-  const facts = await gatherFacts({
+  return gatherFacts({
     config: resolved.config,
     exec: namespace.exec,
     nowMs: Date.now(),
     signal,
   })
-  return examine(facts).filter((finding) => finding.check === check)
 }
 
 async function addPodOnBridge(): Promise<void> {
@@ -111,6 +119,25 @@ COMMIT
     expect(await findings('mtu')).toMatchObject([
       { level: 'warning', what: expect.stringContaining('MTU 1450, and uplink below it leaves 1350') },
     ])
+  })
+
+  test('find a tunnel, and the rule that translates what it sends', async () => {
+    expect(await findings('checksum')).toMatchObject([
+      { level: 'ok', what: 'no tunnel puts packets into UDP' },
+    ])
+    await namespace.run('ip', ['link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'wire'])
+    const vxlan = ['id', '1', 'dev', 'uplink', 'dstport', '8472', 'local', '192.0.2.1', 'noudpcsum']
+    await namespace.run('ip', ['link', 'add', 'flannel.1', 'type', 'vxlan', ...vxlan])
+    await namespace.run('ip', ['link', 'set', 'flannel.1', 'up'])
+    expect(await findings('checksum')).toMatchObject([
+      { level: 'ok', what: expect.stringContaining('no iptables rule translates what flannel.1 sends') },
+    ])
+    const mark = ['-m', 'mark', '--mark', '0x4000/0x4000', '-j', 'MASQUERADE']
+    await namespace.run('iptables-nft', ['-t', 'nat', '-A', 'POSTROUTING', ...mark])
+    expect(await findingsOn('5.4.0', 'checksum')).toMatchObject([
+      { level: 'warning', what: expect.stringContaining('wrong checksums on what flannel.1 sends') },
+    ])
+    expect(await findingsOn('5.15.0', 'checksum')).toMatchObject([{ level: 'ok' }])
   })
 
   test('find neighbours let through to 127.0.0.1, until a rule guards it', async () => {

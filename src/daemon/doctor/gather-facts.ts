@@ -5,9 +5,17 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import type { Config } from '../../config/config.ts'
-import type { NodeFacts } from '../../explain/doctor/node-facts.ts'
+import { udpTunnels } from '../../explain/doctor/checksum-check.ts'
+import type { LinkFact, NodeFacts } from '../../explain/doctor/node-facts.ts'
 import type { Exec } from '../../kernel/exec.ts'
-import { linkFacts, ruleFacts, sysctlFacts, underlayOf, versionLine } from './parse-facts.ts'
+import {
+  checksumOffloadOf,
+  linkFacts,
+  ruleFacts,
+  sysctlFacts,
+  underlayOf,
+  versionLine,
+} from './parse-facts.ts'
 
 /** Bits of the capabilities that matter, as in `linux/capability.h`. */
 const CAPABILITIES = [
@@ -51,7 +59,10 @@ export interface GatherOptions {
   readonly exec: Exec
   readonly nowMs: number
   readonly signal: AbortSignal
-  /** What costs as much as there are Services and processes is left out: rules outside of `mangle`, and processes. */
+  /**
+   * What costs as much as there are Services and processes is left out: rules outside of `mangle`, processes, and what is
+   * judged with those rules alone.
+   */
   readonly short?: boolean
 }
 
@@ -63,7 +74,7 @@ export async function gatherFacts(options: GatherOptions): Promise<NodeFacts> {
   const { mode, iptablesVariant, masqueradeBit, detectLocal, localhostNodePorts } = config
   const ask = asker(options)
   const links = linkFacts(await ask('ip', ['-j', '-d', 'link', 'show']))
-  const [tools, features, sysctls, ipRules, iptables, tables, underlay] = await Promise.all([
+  const [tools, features, sysctls, ipRules, iptables, tables, underlay, checksumOffload] = await Promise.all([
     toolVersions(ask),
     featureComplaints(options),
     readSysctls(
@@ -74,10 +85,11 @@ export async function gatherFacts(options: GatherOptions): Promise<NodeFacts> {
     savedRules(ask, short ? ['mangle'] : TABLES),
     ask('nft', ['list', 'tables']),
     underlayDevice(ask),
+    short ? new Map<string, boolean>() : checksumOffloads(ask, links),
   ])
   return {
     settings: { mode, iptablesVariant, masqueradeBit, detectLocal, localhostNodePorts },
-    ...{ nowMs, tools, features, sysctls, links, ipRules, iptables, underlay },
+    ...{ nowMs, tools, features, sysctls, links, ipRules, iptables, underlay, checksumOffload },
     capabilities: await capabilities(),
     kernelRelease: release(),
     nftTables: [...tables.matchAll(/^table (\S+ \S+)$/gm)].map((match) => match[1] ?? ''),
@@ -134,6 +146,15 @@ async function readSysctls(
   const args = ['-s', '-H', '', ...keys.map((key) => `/proc/sys/${key}`)]
   const result = await exec.run({ file: 'grep', args, signal, timeoutMs: 10_000 }).catch(() => undefined)
   return sysctlFacts(result?.stdout ?? '')
+}
+
+async function checksumOffloads(ask: Ask, links: readonly LinkFact[]): Promise<ReadonlyMap<string, boolean>> {
+  const found = new Map<string, boolean>()
+  for (const { name } of udpTunnels(links)) {
+    const isOn = checksumOffloadOf(await ask('ethtool', ['-k', name]))
+    if (isOn !== undefined) found.set(name, isOn)
+  }
+  return found
 }
 
 async function underlayDevice(ask: Ask): Promise<string | undefined> {

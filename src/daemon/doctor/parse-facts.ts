@@ -15,8 +15,16 @@ export function linkFacts(text: string): readonly LinkFact[] {
       up: asList(link['flags']).includes('UP'),
       mtu: typeof link['mtu'] === 'number' ? link['mtu'] : 0,
       lower: asText(link['link']),
+      outerChecksum: asBool(asObject(info['info_data'])['udp_csum']),
     }
   })
+}
+
+/** `ethtool -k`: whether the device leaves checksums of what it sends to others; `undefined`: it does not say. */
+export function checksumOffloadOf(text: string): boolean | undefined {
+  const word =
+    /^\s*tx-checksum-ip-generic: (on|off)/m.exec(text)?.[1] ?? /^tx-checksumming: (on|off)/m.exec(text)?.[1]
+  return word === undefined ? undefined : word === 'on'
 }
 
 /** `ip -j route show default`: the device of the best one, which comes first. */
@@ -42,6 +50,10 @@ export function ruleFacts(text: string): readonly IpRuleFact[] {
 /** The first line that has a version number in it. */
 export function versionLine(text: string): string | undefined {
   return text.split('\n').find((line) => /\d/.test(line))
+}
+
+function asBool(value: unknown): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined
 }
 
 function rowsOf(text: string): readonly Readonly<Record<string, unknown>>[] {

@@ -9,6 +9,7 @@ import {
   reversePath,
   tools,
 } from './host-checks.ts'
+import { checksum } from './checksum-check.ts'
 import { mtu, routeLocalnet, vrf } from './path-checks.ts'
 import { bridgeNetfilter, hairpin, podPath } from './network-checks.ts'
 import type { Check, Finding, NodeFacts } from './node-facts.ts'
@@ -24,6 +25,7 @@ export const CHECKS: readonly Check[] = [
   bridgeNetfilter,
   hairpin,
   mtu,
+  checksum,
   vrf,
   routeLocalnet,
   otherProxies,
@@ -37,7 +39,7 @@ export const CHECKS: readonly Check[] = [
 
 /** Those that the proxy makes at its start: they need neither the rules of others nor the API server. */
 export const START_CHECKS: readonly Check[] = CHECKS.filter(
-  (check) => ![routeLocalnet, otherProxies, jumpOrder, apiServer].includes(check),
+  (check) => ![checksum, routeLocalnet, otherProxies, jumpOrder, apiServer].includes(check),
 )
 
 export function examine(facts: NodeFacts, checks = CHECKS): readonly Finding[] {

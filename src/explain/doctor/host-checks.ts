@@ -1,5 +1,5 @@
 /** Can Fairlead work on this host at all: rights, programs, kernel, settings, time, API server. */
-import { type Check, type Judgement, type NodeFacts, error, ok, warning } from './node-facts.ts'
+import { type Check, type Judgement, type NodeFacts, error, isOlder, ok, warning } from './node-facts.ts'
 
 const NEEDED_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'] as const
 
@@ -145,16 +145,6 @@ export const apiServer: Check = {
       ),
     ]
   },
-}
-
-/** The first number with dots in the text is the version. */
-function isOlder(text: string, oldest: readonly number[]): boolean {
-  const parts = (/\d+(?:\.\d+)*/.exec(text)?.[0] ?? '0').split('.').map(Number)
-  for (const [i, wanted] of oldest.entries()) {
-    const part = parts[i] ?? 0
-    if (part !== wanted) return part < wanted
-  }
-  return false
 }
 
 /** Strict filtering drops replies that come by another interface than the route back goes. */

@@ -16,6 +16,8 @@ export interface LinkFact {
   readonly mtu: number
   /** The device that it is built on, as a VLAN or a tunnel may be. */
   readonly lower: string | undefined
+  /** A tunnel over UDP: whether the outer packet has a checksum. */
+  readonly outerChecksum: boolean | undefined
 }
 
 export interface IpRuleFact {
@@ -61,6 +63,8 @@ export interface NodeFacts {
   /** By path below `/proc/sys`; what the kernel does not have is not there. */
   readonly sysctls: ReadonlyMap<string, string>
   readonly links: readonly LinkFact[]
+  /** Tunnels over UDP that leave checksums to the network card, or do not; what ethtool does not tell is not there. */
+  readonly checksumOffload: ReadonlyMap<string, boolean>
   /** The device of the default route. */
   readonly underlay: string | undefined
   readonly ipRules: readonly IpRuleFact[]
@@ -101,4 +105,14 @@ export function warning(what: string, remedy: string): Judgement {
 
 export function error(what: string, remedy: string): Judgement {
   return { level: 'error', what, remedy }
+}
+
+/** The first number with dots in the text is the version. */
+export function isOlder(text: string, oldest: readonly number[]): boolean {
+  const parts = (/\d+(?:\.\d+)*/.exec(text)?.[0] ?? '0').split('.').map(Number)
+  for (const [i, wanted] of oldest.entries()) {
+    const part = parts[i] ?? 0
+    if (part !== wanted) return part < wanted
+  }
+  return false
 }

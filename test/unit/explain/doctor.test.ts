@@ -13,6 +13,7 @@ function aLink(name: string, kind = '', more: Partial<LinkFact> = {}): LinkFact 
   const plain = {
     master: undefined,
     lower: undefined,
+    outerChecksum: undefined,
     hairpin: false,
     promiscuous: false,
     up: true,
@@ -53,6 +54,7 @@ const HEALTHY: NodeFacts = {
     localhostNodePorts: false,
   },
   underlay: 'eth0',
+  checksumOffload: new Map(),
   nowMs: Date.UTC(2026, 5, 1),
   capabilities: new Set(['NET_ADMIN', 'NET_RAW']),
   tools: new Map([
@@ -99,6 +101,15 @@ function detect(changes: Partial<NodeFacts['settings']['detectLocal']>): Pick<No
 const api = (changes: Partial<NonNullable<NodeFacts['api']>>): Pick<NodeFacts, 'api'> => ({
   api: { unreachable: undefined, clockAheadMs: 0, forbidden: [], ...changes },
 })
+
+const OLD_TUNNEL: Partial<NodeFacts> = {
+  kernelRelease: '5.4.0',
+  links: [aLink('eth0'), aLink('flannel.1', 'vxlan', { mtu: 1450, outerChecksum: false })],
+}
+
+function saved(rule: string): Pick<NodeFacts, 'iptables'> {
+  return { iptables: { nft: SAVED.replace('COMMIT', `${rule}\nCOMMIT`), legacy: '' } }
+}
 
 interface BrokenNode {
   readonly what: string
@@ -210,6 +221,25 @@ const BROKEN: readonly BrokenNode[] = [
     found: ['mtu', 'warning', /cali1 have MTU 9000, and eth0 takes 1500/, /to 1500/],
   },
   {
+    what: 'a mark that stays on what a tunnel sends',
+    facts: { ...OLD_TUNNEL, ...saved('-A KUBE-POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE') },
+    found: [
+      'checksum',
+      'warning',
+      /Linux 5\.4\.0 writes wrong checksums on what flannel\.1 sends.*\(if flannel\.1 leaves.*-A KUBE-POSTROUTING/,
+      /^ethtool -K flannel\.1 tx-checksum-ip-generic off, .*Linux 5\.7/,
+    ],
+  },
+  {
+    what: 'a rule that translates all that leaves',
+    facts: {
+      ...OLD_TUNNEL,
+      ...saved('-A POSTROUTING -o eth0 -j MASQUERADE --random-fully'),
+      checksumOffload: new Map([['flannel.1', true]]),
+    },
+    found: ['checksum', 'warning', /translated again: -A POSTROUTING -o eth0/, /delete that rule/],
+  },
+  {
     what: 'a VRF that hides the interfaces of pods',
     facts: {
       ...detect({ mode: 'InterfaceNamePrefix', interfaceNamePrefixes: ['cali'] }),
@@ -319,6 +349,21 @@ describe('examine()', () => {
     expect(findings.map(({ check }) => check)).toEqual(CHECKS.map(({ name }) => name))
   })
 
+  test.each([
+    ['no rule translates it', saved('-A POSTROUTING -s 10.244.0.0/16 -j MASQUERADE --random-fully')],
+    ['the tunnel computes its checksums', { checksumOffload: new Map([['flannel.1', false]]) }],
+    [
+      'its outer packets have checksums',
+      { links: [aLink('t', 'vxlan', { mtu: 1450, outerChecksum: true })] },
+    ],
+    ['the kernel keeps them', { kernelRelease: '5.15.0' }],
+    ['the tunnel is down', { links: [aLink('t', 'vxlan', { mtu: 1450, up: false })] }],
+  ])('finds no wrong checksums where %s', (_, facts) => {
+    const leaking = saved('-A KUBE-POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE')
+    const findings = examine({ ...HEALTHY, ...OLD_TUNNEL, ...leaking, ...facts })
+    expect(findings.filter(({ check }) => check === 'checksum')).toMatchObject([{ level: 'ok' }])
+  })
+
   test.each(BROKEN)('names the cause and the remedy of $what', ({ facts, found }) => {
     const [check, level, text, remedy] = found
     const findings = examine({ ...HEALTHY, ...facts })
@@ -329,7 +374,7 @@ describe('examine()', () => {
 
   test('at the start of the proxy leaves out what needs all rules or the API server', () => {
     const left = CHECKS.filter((check) => !START_CHECKS.includes(check)).map(({ name }) => name)
-    expect(left).toEqual(['route-localnet', 'other-proxies', 'jump-order', 'api-server'])
+    expect(left).toEqual(['checksum', 'route-localnet', 'other-proxies', 'jump-order', 'api-server'])
     expect(examine(HEALTHY, START_CHECKS)).toHaveLength(START_CHECKS.length)
   })
 
