@@ -35,15 +35,17 @@ const OUTPUT: QueryFlag = {
   values: OUTPUTS,
 }
 
+const EXPLAIN_SOCKET: QueryFlag = {
+  name: 'explain-socket',
+  argument: 'PATH',
+  help: 'where the running proxy answers (default: as configured)',
+  values: 'file',
+  isOfProxy: true,
+}
+
 const ASKING: readonly QueryFlag[] = [
   OUTPUT,
-  {
-    name: 'explain-socket',
-    argument: 'PATH',
-    help: 'where the running proxy answers (default: as configured)',
-    values: 'file',
-    isOfProxy: true,
-  },
+  EXPLAIN_SOCKET,
   {
     name: 'config',
     argument: 'FILE',
@@ -92,6 +94,13 @@ export const QUERY_COMMANDS = {
         help: 'ask this API server too: whether it answers, what it allows, what time it has',
         values: 'file',
       },
+      {
+        name: 'self-test',
+        argument: 'SERVICE',
+        help: 'connect to NAMESPACE/SERVICE[:PORT] and to its endpoints on other nodes, and compare',
+        values: [],
+      },
+      EXPLAIN_SOCKET,
     ],
   },
 } as const satisfies Readonly<Record<string, QueryCommand>>

@@ -84,6 +84,7 @@ describe('askApi()', () => {
 
 test.each([
   [['-o', 'xml'], /^Cannot use "--output=xml"/],
+  [['--self-test=10.0.0.1:80'], /^Cannot test "10\.0\.0\.1:80": not a Service; write NAMESPACE/],
   [['--nonsense'], /no such flag/],
   [['--version'], /leave out flags that only print/],
 ])('doctorCommand() refuses %j', async (argv, message) => {
