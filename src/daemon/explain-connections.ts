@@ -1,6 +1,7 @@
 /** Open connections of explained service ports, from connection tracking. */
 import type { ExplainedPort, OpenConnections } from '../explain/explanation.ts'
 import type { ProxyView } from '../explain/proxy-view.ts'
+import { frontendAddress } from '../explain/route-words.ts'
 import type { Frontend } from '../forwarding/forwarding.ts'
 import { Conntrack } from '../kernel/conntrack.ts'
 import type { Exec } from '../kernel/exec.ts'
@@ -55,13 +56,17 @@ async function connectionsOf(
   const table = new Conntrack(exec)
   try {
     let flows: Flow[] = []
-    for (const { ip, port: first, lastPort } of frontends) {
+    const byFrontend: Record<string, number> = {}
+    for (const frontend of frontends) {
+      const { ip, port: first, lastPort } = frontend
       const query = { family, protocol, ip, port: lastPort === undefined ? first : undefined }
       const found = await table.list(query, signal)
       const isOurs = (flow: Flow): boolean => isAimedAt(flow, { ip, port: first, lastPort }, isLocal)
-      flows = flows.concat(found.filter((flow) => flow.ended !== true && isOurs(flow)))
+      const open = found.filter((flow) => flow.ended !== true && isOurs(flow))
+      byFrontend[frontendAddress(frontend, protocol)] = open.length
+      flows = flows.concat(open)
     }
-    return counted(flows)
+    return { ...counted(flows), byFrontend }
   } catch {
     return undefined
   }
@@ -76,7 +81,7 @@ function isAimedAt(
   return ip === undefined ? isLocal(destination) : destination === ip
 }
 
-function counted(flows: readonly Flow[]): OpenConnections {
+function counted(flows: readonly Flow[]): Omit<OpenConnections, 'byFrontend'> {
   const byEndpoint: Record<string, number> = {}
   for (const { replySource, replySourcePort } of flows) {
     const endpoint = hostPort(replySource, replySourcePort)

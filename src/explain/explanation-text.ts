@@ -1,5 +1,11 @@
 /** An explanation for people. */
-import type { ExplainedFrontend, ExplainedObject, ExplainedPort, Explanation } from './explanation.ts'
+import type {
+  ExplainedFrontend,
+  ExplainedObject,
+  ExplainedPort,
+  Explanation,
+  OpenConnections,
+} from './explanation.ts'
 import { textTable } from './text-table.ts'
 
 export function explanationText(explanation: Explanation): string {
@@ -15,15 +21,19 @@ function portText(port: ExplainedPort): string {
   const parts = [`${port.servicePort} (${port.family})\n`]
   if (!port.programmed) parts.push('  It is known, but nothing of it is programmed yet.\n')
   for (const problem of port.problems) parts.push(`  Problem: ${problem}\n`)
-  for (const frontend of port.frontends) parts.push(frontendText(frontend))
+  for (const frontend of port.frontends) parts.push(frontendText(frontend, port.connections))
   parts.push(indented('Endpoints', endpointTable(port)))
   parts.push(indented('In the kernel', port.kernelObjects.map(objectText).join('')))
   return parts.join('')
 }
 
-function frontendText({ kind, address, row, routes, sourceRanges, sender }: ExplainedFrontend): string {
+function frontendText(
+  { kind, address, row, routes, sourceRanges, sender }: ExplainedFrontend,
+  connections: OpenConnections | undefined,
+): string {
+  const open = connections?.byFrontend[address]
   const lines = [
-    `${kind} ${address}: ${row}`,
+    `${kind} ${address}: ${row}${open === undefined ? '' : `; open connections: ${open}`}`,
     `  from a pod: ${routes.pod}; from this node: ${routes.node}; from elsewhere: ${routes.external}`,
   ]
   if (sourceRanges.length > 0) lines.push(`  only senders in ${sourceRanges.join(', ')} are let in`)

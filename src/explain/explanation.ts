@@ -75,6 +75,8 @@ export interface OpenConnections {
   readonly total: number
   /** No packet has come back yet. */
   readonly unanswered: number
+  /** Number by the frontend's address, as it is written in `frontends`. */
+  readonly byFrontend: Readonly<Record<string, number>>
   /** Number by `ip:port` of who answers. */
   readonly byEndpoint: Readonly<Record<string, number>>
 }

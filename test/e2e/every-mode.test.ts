@@ -1,6 +1,8 @@
 /** What the built program does in each mode that this kernel has, beside forwarding: the host, the Node, events. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { jest } from '@jest/globals'
+import type { Explanation, OpenConnections } from '../../src/explain/explanation.ts'
 import { EVENTS, NODES, SERVICES } from '../../src/lab/api-server/resources.ts'
 import { NetHost } from '../../src/lab/net-host.ts'
 import { type Need, skipReason } from '../support/skip-reasons.ts'
@@ -23,6 +25,19 @@ const MODES = (['iptables', 'nftables', 'ipvs'] as const).filter((mode) => {
     process.stderr.write(`note: left out of the tests of every mode: ${mode}: ${reason}\n`)
   return reason === undefined
 })
+
+/** Of the Service `web`, as the running proxy tells them. */
+async function openConnections(test: TestLab): Promise<OpenConnections> {
+  const asked = [
+    'explain',
+    'default/web',
+    '-o',
+    'json',
+    `--explain-socket=${test.lab.explainSocket(test.node)}`,
+  ]
+  const text = await test.node.host.run(process.execPath, [PROGRAM, ...asked])
+  return (JSON.parse(text) as Explanation).ports[0]!.connections!
+}
 
 describe.each(MODES)('fairlead in %s mode', (mode) => {
   let test: TestLab
@@ -62,6 +77,21 @@ describe.each(MODES)('fairlead in %s mode', (mode) => {
       (await test.ask(nodePort)).startsWith('exit'),
     )
     expect(await test.ask('192.168.78.1:30080')).toContain('exit')
+  })
+
+  it('tells how many connections are open by frontend and by endpoint', async () => {
+    const frontend = `${test.clusterIp()}:80/TCP`
+    const before = await openConnections(test)
+    const script = `require('node:net').connect(80, '${test.clusterIp()}', () => console.log('open'))`
+    const clients = [1, 2, 3].map(() =>
+      test.node.host.spawn([process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] }),
+    )
+    await Promise.all(clients.map(async ({ stdout }) => once(stdout!, 'data')))
+    const after = await openConnections(test)
+    clients.forEach((client) => client.kill())
+    const byEndpoint = Object.values(after.byEndpoint).reduce((sum, count) => sum + count, 0)
+    expect(after.byFrontend[frontend]).toBe((before.byFrontend[frontend] ?? 0) + 3)
+    expect(byEndpoint).toBe(after.total)
   })
 
   it('tells by an event on the Service what the mode cannot give it', async () => {

@@ -105,6 +105,9 @@ describe('fairlead explain, dump and diff', () => {
     await Promise.all(clients.map(async ({ stdout }) => once(stdout!, 'data')))
     const [after] = (await explained(query, 'default/web')).ports
     clients.forEach((client) => client.kill())
+    const { byFrontend = {} } = after!.connections ?? {}
+    expect(byFrontend[`${test.clusterIp()}:80/TCP`]).toBe(connectionsTo(after!))
+    expect(byFrontend['*:30080/TCP']).toBe(0)
     // One packet opens a connection, and no other of it is looked up; connections that have ended are not open.
     expect(packetsOf(after!)).toBe(before + 5)
     expect(connectionsTo(after!)).toBe(ended + 2)

@@ -133,14 +133,18 @@ describe('explanationText()', () => {
   test('prints frontends, sender, endpoints, kernel objects and remarks', () => {
     const view = aProxyView([WEB.build(), WEB_SLICE.build()], { remarks: ['the state is old'] })
     const explanation = ask(view, 'shop/web', { from: '10.244.9.9' })
-    const connections = { total: 3, unanswered: 1, byEndpoint: { '10.244.1.6:8080': 3 } }
+    const connections = {
+      ...{ total: 3, unanswered: 1 },
+      byFrontend: { '172.30.0.1:80/TCP': 3 },
+      byEndpoint: { '10.244.1.6:8080': 3 },
+    }
     const text = explanationText({
       ...explanation,
       ports: explanation.ports.map((port) => ({ ...port, connections })),
     })
     expect(text).toContain('shop/web, on node node-a in iptables mode')
     expect(text).toContain('Note: the state is old')
-    expect(text).toContain('ClusterIP 172.30.0.1:80/TCP: internal, policy Cluster')
+    expect(text).toContain('ClusterIP 172.30.0.1:80/TCP: internal, policy Cluster; open connections: 3\n')
     expect(text).toContain('a connection from 10.244.9.9 goes to one of')
     expect(text).toMatch(/10\.244\.1\.6:8080 +node-b +ready +100 +3 +in: it is ready/)
     expect(text).toContain('open connections: 3; without an answer yet: 1')
