@@ -7,7 +7,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { type PortBuilder, aForwarding, anIp, aPort } from './forwarding-builder.ts'
 import type { LoadReport, LoadRequest } from './node-bed-load.ts'
 import { NodeBed } from './node-bed.ts'
-import { describeKernel, skipTest } from './skip-reasons.ts'
+import { describeKernel } from './skip-reasons.ts'
 
 const OPTIONS = {
   family: 'IPv4' as const,
@@ -273,16 +273,13 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         })
       })
 
-      const name = 'is served by another endpoint when the one it was sent to is gone'
-      if (backend.title === 'ipvs') skipTest(name, 'IPVS keeps to its choice')
-      else
-        test(name, async () => {
-          await withFlows(async (follow) => {
-            await follow([web(silent.endpoint)])
-            const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
-            expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
-          })
+      test('is served by another endpoint when the one it was sent to is gone', async () => {
+        await withFlows(async (follow) => {
+          await follow([web(silent.endpoint)])
+          const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
+          expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
         })
+      })
     })
 
     test('a busy UDP flow leaves the endpoint when the Service goes', async () => {
