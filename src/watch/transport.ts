@@ -5,6 +5,7 @@
  */
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../runtime/clock.ts'
 import type { Access, Credentials } from './credentials.ts'
 import { stringAt } from './json-value.ts'
@@ -52,7 +53,11 @@ export interface TransportRequest {
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** The body's bytes as they come. Throws WatchError; nothing is left open when it ends or is left early. */
+  /**
+   * The body's bytes as they come, a piece per turn of the event loop: of a connection that has much to read, libuv
+   * hands over up to 2 MB at once, which takes longer to work on than others can wait. Throws WatchError; nothing is
+   * left open when it ends or is left early.
+   */
   body(): AsyncGenerator<Buffer, void, undefined>
   close(): void
 }
@@ -263,6 +268,7 @@ class Exchange {
         this.#watchdog.touch()
         this.#options.observer?.onBytes({ host, count: chunk.length })
         yield chunk
+        await nextTurn()
       }
     } catch (error) {
       this.#request.signal.throwIfAborted()

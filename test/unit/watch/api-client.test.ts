@@ -8,6 +8,7 @@ import { ApiClient, type ApiClientOptions } from '../../../src/watch/api-client.
 import type { Access } from '../../../src/watch/credentials.ts'
 import { endpointSlices, ownNode, services } from '../../../src/watch/resources.ts'
 import type { WatchFrame } from '../../../src/watch/watch-stream.ts'
+import { TurnCounter } from '../../support/turn-counter.ts'
 import {
   bookmark,
   frame,
@@ -339,6 +340,20 @@ describe('ApiClient.watch', () => {
     expect(server.requests[0]?.headers).not.toHaveProperty('accept-encoding', 'gzip')
     expect(observed.requests).toEqual(['watch 200'])
     expect(observed.bytes).toBeGreaterThan(100)
+  })
+
+  test('ApiClient.watch gives the event loop a turn after each piece of a long answer', async () => {
+    const lines = Array.from({ length: 2000 }, (_, n) => frame('ADDED', object(`s${n}`, '1', ITEMS[0])))
+    const server = await serve([streamAndEnd(lines.join(''))])
+    const { client } = connect([server.url])
+    const counter = new TurnCounter()
+    const perTurn = new Map<number, number>()
+    for await (const _frame of client.watch(services, { timeoutSeconds: 300 }, { signal: never }))
+      perTurn.set(counter.turns, (perTurn.get(counter.turns) ?? 0) + 1)
+    counter.stop()
+    const longest = Math.max(...lines.slice(0, 100).map(({ length }) => length))
+    // A reader holds at most two pieces of 64 kB at a time.
+    expect(Math.max(...perTurn.values())).toBeLessThanOrEqual(131_072 / longest + 1)
   })
 
   test('ApiClient.watch stays while bytes come, however slowly', async () => {
