@@ -1,5 +1,6 @@
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
 import { ProgramRunner } from '../../../src/kernel/program-runner.ts'
+import { TurnCounter } from '../../support/turn-counter.ts'
 
 const runner = new ProgramRunner()
 
@@ -43,4 +44,15 @@ test('ProgramRunner ends a program when the signal is aborted', async () => {
     .catch((thrown: unknown) => thrown)
   stop.abort()
   expect(await running).toMatchObject({ name: 'AbortError' })
+})
+
+test('ProgramRunner starts one program in a turn of the event loop, however many are wanted at once', async () => {
+  const counter = new TurnCounter()
+  // A program that is not there fails in the turn in which it would have been started.
+  const wanted = Array.from({ length: 5 }, async () =>
+    runner.run({ file: 'no-such-tool', args: [] }).catch(() => counter.turns),
+  )
+  const turns = await Promise.all(wanted)
+  counter.stop()
+  expect(new Set(turns).size).toBe(5)
 })
