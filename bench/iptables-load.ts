@@ -2,6 +2,7 @@
  * What the iptables backend costs by itself: `node bench/iptables-load.ts [legacy|nft] [services] [endpoints]`, as root.
  * Prints the time to plan, load, read back, change one endpoint and probe, and the memory of this process.
  */
+import { atOnce } from '../src/collections/sliced.ts'
 import { createIptablesBackend } from '../src/backends/iptables/iptables-backend.ts'
 import type { IptablesVariant } from '../src/kernel/iptables.ts'
 import { diffState, emptyState } from '../src/netfilter/kernel-state.ts'
@@ -53,7 +54,7 @@ async function main() {
     })
     const forwarding = aForwarding(Array.from({ length: Number(services) }, (_, i) => port(i)))
     const want = await timed('plan everything', () => backend.plan(forwarding))
-    const script = await timed('diff and script', () => backend.script(diffState(want, emptyState())))
+    const script = await timed('diff and script', () => atOnce(backend.script(diffState(want, emptyState()))))
     const text = script.map(({ stdin }) => stdin).join('')
     console.log(
       `chains ${text.match(/^:/gm)?.length ?? 0}, rules ${text.match(/^-A/gm)?.length ?? 0}, ${text.length} bytes`,
@@ -76,7 +77,7 @@ async function main() {
       const changed = port(i, shift)
       const next = withPorts(current, [[changed.key, changed]])
       const plan = await timed(`one endpoint: plan`, () => backend.plan(next))
-      const step = backend.script(diffState(plan, backend.plan(current)))
+      const step = atOnce(backend.script(diffState(plan, backend.plan(current))))
       backend.plan(next)
       await timed(`one endpoint: apply (${step[0]?.stdin.length ?? 0} bytes)`, () =>
         backend.apply(step, signal),
@@ -87,7 +88,7 @@ async function main() {
     const before = backend.plan(current)
     const after = await timed('one Service removed: plan', () => backend.plan(without))
     await timed('one Service removed: apply', () =>
-      backend.apply(backend.script(diffState(after, before)), signal),
+      backend.apply(atOnce(backend.script(diffState(after, before))), signal),
     )
     await timed('probe', () => backend.probe(signal))
     globalThis.gc?.()

@@ -2,6 +2,7 @@
  * What the nftables backend costs by itself: `node --expose-gc bench/nftables-load.ts [services] [endpoints]`, as root.
  * Prints the time to plan, load, read back and change, beside `nft -f` of the same elements in one transaction.
  */
+import { atOnce } from '../src/collections/sliced.ts'
 import { createNftablesBackend } from '../src/backends/nftables/nftables-backend.ts'
 import { diffState, emptyState } from '../src/netfilter/kernel-state.ts'
 import type { Cidr } from '../src/net/cidr.ts'
@@ -57,7 +58,7 @@ async function main(ns: NetNamespace): Promise<void> {
   const backend = await createNftablesBackend({ options, exec: ns.exec, log: silentLogger })
   let forwarding = aForwarding(Array.from({ length: Number(services) }, (_, i) => port(i)))
   let have = await timed('plan', () => backend.plan(forwarding))
-  const script = await timed('diff and script', () => backend.script(diffState(have, emptyState())))
+  const script = await timed('diff and script', () => atOnce(backend.script(diffState(have, emptyState()))))
   const text = script.map(({ stdin }) => stdin).join('')
   await plain(text)
   await timed(`apply, ${script.length} transactions`, () => backend.apply(script, signal))
@@ -68,7 +69,7 @@ async function main(ns: NetNamespace): Promise<void> {
     forwarding = withPorts(forwarding, [[changed.key, changed]])
     const begin = performance.now()
     const want = backend.plan(forwarding)
-    const steps = backend.script(diffState(want, have))
+    const steps = atOnce(backend.script(diffState(want, have)))
     const planned = performance.now()
     await backend.apply(steps, signal)
     const written = performance.now()

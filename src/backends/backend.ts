@@ -2,6 +2,7 @@
  * What every proxy mode must offer. `plan` and `script` are pure, so everything up to the text on a tool's standard
  * input can be printed and compared; the other methods are the only ones that touch the kernel.
  */
+import type { Sliced } from '../collections/sliced.ts'
 import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../model/service-port.ts'
 import type { Changes, KernelObject, KernelState } from '../netfilter/kernel-state.ts'
@@ -53,7 +54,8 @@ export interface Backend<O extends KernelObject> {
   readonly family: Family
   /** Memoised: equal parts of `forwarding` (by identity) give identical fragments. */
   plan(forwarding: Forwarding): KernelState<O>
-  script(changes: Changes<O>): KernelScript
+  /** Pauses every few milliseconds: the first script of a large cluster takes a quarter of a second to write. */
+  script(changes: Changes<O>): Sliced<KernelScript>
   /** Reads back what is ours. An empty state means a cold start. */
   observe(signal: AbortSignal): Promise<KernelState<O>>
   /** Throws `KernelError`; then the kernel may hold any prefix of the script's steps. */

@@ -5,9 +5,10 @@ import type { Explanation } from '../explain/explanation.ts'
 import type { ProxyView } from '../explain/proxy-view.ts'
 import { differenceRows } from '../explain/state-difference.ts'
 import { parseSubject, SUBJECT_USAGE } from '../explain/subject.ts'
-import { diffState } from '../netfilter/kernel-state.ts'
+import { slicedDiff } from '../netfilter/kernel-state.ts'
 import { parseIp, type Ip } from '../net/ip.ts'
 import { PROTOCOLS } from '../net/protocol.ts'
+import { inSlices } from '../runtime/in-slices.ts'
 import { planInSlices } from '../sync/plan-in-slices.ts'
 import type { AnswerSource } from './answer-source.ts'
 import { countConnections } from './explain-connections.ts'
@@ -61,7 +62,7 @@ async function differences({ source, signal }: AnswerContext): Promise<RowsAnswe
   for (const { family, decide, inspector: open } of source.families) {
     const inspector = await open()
     const want = await planInSlices(inspector, decide(snapshot), undefined)
-    rows.push(...differenceRows(family, diffState(want, await inspector.observe(signal))))
+    rows.push(...differenceRows(family, await inSlices(slicedDiff(want, await inspector.observe(signal)))))
   }
   return { rows, remarks: source.view().remarks }
 }

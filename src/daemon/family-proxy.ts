@@ -6,10 +6,11 @@ import { ServiceHealth } from '../health/service-health.ts'
 import { Conntrack } from '../kernel/conntrack.ts'
 import type { Exec } from '../kernel/exec.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
-import { diffState, type KernelObject } from '../netfilter/kernel-state.ts'
+import { slicedDiff, type KernelObject } from '../netfilter/kernel-state.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { inSlices } from '../runtime/in-slices.ts'
 import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
@@ -128,7 +129,7 @@ export class FamilyProxy {
     const forwarding = new ForwardingDecider(deciderOptions(this.#options)).decide(snapshot)
     const inspector = await this.inspector()
     const want = await planInSlices(inspector, forwarding, undefined)
-    const { updated, removed } = diffState(want, await inspector.observe(signal))
+    const { updated, removed } = await inSlices(slicedDiff(want, await inspector.observe(signal)))
     if (removed.length > 0) return false
     const changed = new Set(updated.map(({ to }) => to))
     for (const [name, fragment] of want)

@@ -17,12 +17,13 @@ import { KernelError } from '../kernel/kernel-error.ts'
 import type { ServicePortKey } from '../model/service-port.ts'
 import {
   type Changes,
-  diffState,
   isEmpty,
   type KernelObject,
   type KernelState,
+  slicedDiff,
 } from '../netfilter/kernel-state.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { inSlices } from '../runtime/in-slices.ts'
 import { planInSlices } from './plan-in-slices.ts'
 import { isFirstNeeded } from './priority.ts'
 
@@ -116,7 +117,7 @@ export class Reconciler<O extends KernelObject> {
     if (this.#believed === undefined) await this.#firstNeeded(forwarding, { have, total, signal })
     const want = await planInSlices(backend, forwarding, this.#applied)
     total.planMs += clock.monotonic() - startedMs
-    await this.#write(diffState(want, this.#believed ?? have), { total, signal })
+    await this.#write(await inSlices(slicedDiff(want, this.#believed ?? have)), { total, signal })
     this.#believed = want
     this.#applied = forwarding
   }
@@ -142,7 +143,7 @@ export class Reconciler<O extends KernelObject> {
     if (later.length === 0 || later.length === forwarding.ports.size) return
     const first = without(forwarding, later)
     const want = this.#options.backend.plan(first)
-    const changes = diffState(want, context.have)
+    const changes = await inSlices(slicedDiff(want, context.have))
     if (changes.updated.length + changes.removed.length > 0) return
     await this.#write(changes, context)
     this.#believed = want
@@ -153,7 +154,7 @@ export class Reconciler<O extends KernelObject> {
     const { total, signal } = context
     if (isEmpty(changes)) return
     const { backend, clock } = this.#options
-    const script = backend.script(changes)
+    const script = await inSlices(backend.script(changes))
     const startedMs = clock.monotonic()
     this.#believed = undefined
     await backend.apply(script, signal)

@@ -1,4 +1,5 @@
 /** The example of the README is what the tools print, in both variants. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import { readFileSync } from 'node:fs'
 import { createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
 import { diffState } from '../../src/netfilter/kernel-state.ts'
@@ -19,7 +20,7 @@ describe.each(['legacy', 'nft'] as const)('iptables %s', (variant) => {
         const options = iptablesOptions('IPv4')
         const backend = await createIptablesBackend({ options, exec: ns.exec, variant, log: silentLogger })
         const changes = diffState(backend.plan(exampleForwarding()), await backend.observe(signal))
-        await backend.apply(backend.script(changes), signal)
+        await backend.apply(atOnce(backend.script(changes)), signal)
         const save = (table: string) => ns.run(`iptables-${variant}-save`, ['-t', table])
         expect(printedRules(await save('nat'), await save('filter'))).toBe(readFileSync(GOLDEN, 'utf8'))
       } finally {

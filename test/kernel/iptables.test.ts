@@ -1,4 +1,5 @@
 /** The iptables backend against the real tools, each test in a namespace of its own. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { type IptablesBackend, createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
@@ -59,7 +60,7 @@ class Bench {
   /** Brings the kernel to what `forwarding` wants, whatever is there; returns what had to change. */
   async sync(backend: IptablesBackend, forwarding: Forwarding) {
     const changes = diffState(backend.plan(forwarding), await backend.observe(signal))
-    await backend.apply(backend.script(changes), signal)
+    await backend.apply(atOnce(backend.script(changes)), signal)
     return changes
   }
 
@@ -129,7 +130,7 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
         .endpoints(endpoint(family, 3000), endpoint(family, 3001))
         .build()
       const next = withPorts(forwarding, [[changed.key, changed]])
-      const script = backend.script(diffState(backend.plan(next), before))
+      const script = atOnce(backend.script(diffState(backend.plan(next), before)))
       expect(script).toHaveLength(1)
       expect(script[0]?.stdin.split('\n').filter((line) => line.startsWith(':'))).toHaveLength(1)
       await backend.apply(script, signal)
@@ -149,7 +150,7 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
       for (const forwarding of steps) {
         const before = await backend.observe(signal)
         const want = backend.plan(forwarding)
-        await backend.apply(backend.script(diffState(want, before)), signal)
+        await backend.apply(atOnce(backend.script(diffState(want, before))), signal)
         expect(await isSettled(backend, forwarding)).toBe(true)
       }
       expect(await bench.saved()).not.toContain('FL-C-')
@@ -165,7 +166,7 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
         wholeCluster(family),
       ]) {
         const want = backend.plan(forwarding)
-        await backend.apply(backend.script(diffState(want, believed)), signal)
+        await backend.apply(atOnce(backend.script(diffState(want, believed))), signal)
         believed = want
         expect(await isSettled(backend, forwarding)).toBe(true)
       }

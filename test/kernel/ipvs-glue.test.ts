@@ -1,4 +1,5 @@
 /** The rules and sets of the IPVS mode need no IPVS: both variants of iptables take them and give them back. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import type { BackendOptions, LocalDetector } from '../../src/backends/backend.ts'
 import { observedRules, observedSets } from '../../src/backends/ipvs/observe.ts'
 import type { IpvsObject } from '../../src/backends/ipvs/plan-port.ts'
@@ -84,7 +85,7 @@ describe.each(['legacy', 'nft'] as const)('the %s variant', (variant) => {
         const program = `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-${variant}`
         const context = { family, restoreProgram: `${program}-restore`, draining: new Set<string>() }
         const run = async (changes: ReturnType<typeof diffState<IpvsObject>>) => {
-          for (const { file, args, stdin } of scriptFor(changes, context))
+          for (const { file, args, stdin } of atOnce(scriptFor(changes, context)))
             if (file !== 'ipvsadm' && file !== 'ip') await namespace.run(file, args, stdin)
         }
         const seen = async () =>

@@ -1,4 +1,5 @@
 /** What only packets can show of the nftables mode: session affinity while endpoints come and go. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import { createNftablesBackend, type NftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
 import { FAMILIES, type Family } from '../../src/net/ip.ts'
@@ -61,7 +62,7 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
 
   async function bring(backend: NftablesBackend, forwarding: Forwarding): Promise<void> {
     const have = await backend.observe(signal)
-    await backend.apply(backend.script(diffState(backend.plan(forwarding), have)), signal)
+    await backend.apply(atOnce(backend.script(diffState(backend.plan(forwarding), have))), signal)
   }
 
   /** The endpoints that so many connections of a client reach. */

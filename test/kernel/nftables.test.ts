@@ -1,4 +1,5 @@
 /** The nftables mode against the real program and kernel, each test in a namespace of its own. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import { readFileSync } from 'node:fs'
 import { createNftablesBackend, type NftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
@@ -61,7 +62,7 @@ async function aBackend(family: Family, changes: Partial<BackendOptions> = {}): 
 async function bring(backend: NftablesBackend, forwarding: Forwarding): Promise<KernelState<BackendObject>> {
   const have = await backend.observe(signal)
   const want = backend.plan(forwarding)
-  await backend.apply(backend.script(diffState(want, have)), signal)
+  await backend.apply(atOnce(backend.script(diffState(want, have))), signal)
   return want
 }
 
@@ -152,7 +153,7 @@ describe.each(FAMILIES)('nftables backend, %s', (family) => {
     const again = await aBackend(family)
     const have = await again.observe(signal)
     const changes = diffState(again.plan(everything(family)), have)
-    expect(again.script(changes)).toEqual([])
+    expect(atOnce(again.script(changes))).toEqual([])
     expect(isEmpty(changes)).toBe(true)
     expect(await listed(family)).toBe(before)
   })
@@ -168,11 +169,11 @@ describe.each(FAMILIES)('nftables backend, %s', (family) => {
       ['ns/sticky:/TCP', sticky.build()],
     ])
     const second = backend.plan(changed)
-    await backend.apply(backend.script(diffState(second, first)), signal)
+    await backend.apply(atOnce(backend.script(diffState(second, first))), signal)
     await expectInKernel(backend, second)
     await expectInKernel(backend, (await aBackend(family)).plan(changed))
     const third = backend.plan(everything(family))
-    await backend.apply(backend.script(diffState(third, second)), signal)
+    await backend.apply(atOnce(backend.script(diffState(third, second))), signal)
     await expectInKernel(backend, third)
   })
 
@@ -196,7 +197,7 @@ describe('nftables backend', () => {
     const backend = await aBackend('IPv4')
     const have = await backend.observe(signal)
     const want = backend.plan(everything('IPv4'))
-    const script = backend.script(diffState(want, have))
+    const script = atOnce(backend.script(diffState(want, have)))
     expect(script.length).toBe(1)
     await backend.apply(script, signal)
     await expectInKernel(backend, want)
@@ -242,7 +243,7 @@ describe('nftables backend', () => {
     let have = await backend.observe(signal)
     for (const forwarding of [many(6000, 1), many(7000, 2), many(10, 1)]) {
       const want = backend.plan(forwarding)
-      const script = backend.script(diffState(want, have))
+      const script = atOnce(backend.script(diffState(want, have)))
       expect(script.length).toBeGreaterThan(1)
       await backend.apply(script, signal)
       await expectInKernel(backend, want)

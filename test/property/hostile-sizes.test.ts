@@ -2,6 +2,7 @@
  * Objects of absurd size: what we keep and what we write stays in proportion to what a Service needs, in counts and
  * bytes. 100,000 endpoints are twenty times more than Kubernetes is tested with.
  */
+import { atOnce, type Sliced } from '../../src/collections/sliced.ts'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { IptablesPlanner } from '../../src/backends/iptables/plan.ts'
@@ -76,9 +77,9 @@ interface Mode {
 /** The planner and the script of one mode; whatever one makes the other takes. */
 function modeOf<O extends KernelObject>(
   plan: (forwarding: Forwarding) => KernelState<O>,
-  script: (changes: Changes<O>) => KernelScript,
+  script: (changes: Changes<O>) => Sliced<KernelScript>,
 ): Mode {
-  return { plan, script: (changes) => script(changes as Changes<O>) }
+  return { plan, script: (changes) => atOnce(script(changes as Changes<O>)) }
 }
 
 const MODES: Readonly<Record<BackendName, () => Mode>> = {

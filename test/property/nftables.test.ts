@@ -1,4 +1,5 @@
 /** Laws of the nftables planner over random sequences of decisions. */
+import { atOnce } from '../../src/collections/sliced.ts'
 import fc from 'fast-check'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import { NftablesPlanner } from '../../src/backends/nftables/plan.ts'
@@ -125,14 +126,14 @@ test('scriptFor() writes what differs and nothing else, and nothing when nothing
       for (const forwarding of stepsOf(changes)) {
         const want = planner.plan(forwarding)
         const difference = diffState(want, have)
-        const steps = scriptFor(difference, TABLE)
+        const steps = atOnce(scriptFor(difference, TABLE))
         expect(steps.length === 0).toBe(isEmpty(difference))
         expect(steps.length).toBeLessThanOrEqual(2)
         const text = steps.map(({ stdin }) => stdin).join('')
         const elements = difference.created.filter(({ kind }) => kind === 'element')
         const forgotten = elements.filter(({ key }) => !text.includes(key.slice(key.indexOf(' ') + 1)))
         expect(forgotten).toEqual([])
-        expect(scriptFor(diffState(want, want), TABLE)).toEqual([])
+        expect(atOnce(scriptFor(diffState(want, want), TABLE))).toEqual([])
         have = want
       }
     }),

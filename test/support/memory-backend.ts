@@ -2,6 +2,7 @@
  * A backend whose kernel is a map in memory: what the loop and the reconciler are tested against.
  * Every service port is one object; a script is one step whose standard input lists the changes as JSON.
  */
+import type { Sliced } from '../../src/collections/sliced.ts'
 import type { Backend, Drift, KernelScript } from '../../src/backends/backend.ts'
 import type { Forwarding, PortForwarding } from '../../src/forwarding/forwarding.ts'
 import { KernelError } from '../../src/kernel/kernel-error.ts'
@@ -45,6 +46,8 @@ export class MemoryBackend implements Backend<KernelObject> {
   tellsCulprit = false
   readonly writes: Step[] = []
   observations = 0
+  /** How often the script pauses while it is written. */
+  pausesOfScript = 0
   #previous: { ports: Forwarding['ports']; state: KernelState<KernelObject> } | undefined
 
   plan(forwarding: Forwarding): KernelState<KernelObject> {
@@ -58,12 +61,13 @@ export class MemoryBackend implements Backend<KernelObject> {
     return state
   }
 
-  script(changes: Changes<KernelObject>): KernelScript {
+  *script(changes: Changes<KernelObject>): Sliced<KernelScript> {
     const set = [...changes.created, ...changes.updated.map(({ to }) => to)].map(({ key, text }) => [
       key,
       text,
     ])
     const unset = changes.removed.map(({ key }) => key)
+    for (let pause = 0; pause < this.pausesOfScript; pause++) yield
     return [{ file: 'memory', args: [], stdin: JSON.stringify({ set, unset }), purpose: 'all' }]
   }
 

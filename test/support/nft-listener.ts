@@ -2,6 +2,7 @@
  * Listens to the kernel inside a network namespace, where a test process cannot be: started by `nsenter`, it brings a
  * table to life with the program's own backend, and answers every line on standard input with what the probe says.
  */
+import { atOnce } from '../../src/collections/sliced.ts'
 import { createInterface } from 'node:readline'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
@@ -40,7 +41,7 @@ async function repair(count: number): Promise<number> {
   const have = await backend.observe(signal)
   const want = backend.plan(forwardingOf(count))
   const changes = diffState(want, have)
-  await backend.apply(backend.script(changes), signal)
+  await backend.apply(atOnce(backend.script(changes)), signal)
   believed = want
   return changes.created.length + changes.updated.length + changes.removed.length
 }

@@ -1,4 +1,5 @@
 /** The iptables mode: composes plan, script and the programs that carry it out. */
+import type { Sliced } from '../../collections/sliced.ts'
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { Exec } from '../../kernel/exec.ts'
 import { Iptables, type IptablesVariant, findIptables, runOrThrow } from '../../kernel/iptables.ts'
@@ -10,6 +11,7 @@ import { parseCounters, parseDropped } from '../../netfilter/iptables/parse-coun
 import { targetOf } from '../../netfilter/iptables/parse-save.ts'
 import { type Changes, type KernelState, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
+import { inSlices } from '../../runtime/in-slices.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, CleanupOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { withoutConnectionCounts } from '../balancing-at-random.ts'
@@ -97,7 +99,7 @@ export class IptablesBackend implements Backend<BackendObject> {
     return state
   }
 
-  script(changes: Changes<BackendObject>): KernelScript {
+  script(changes: Changes<BackendObject>): Sliced<KernelScript> {
     return scriptFor(changes, this.#iptables.programs.restore)
   }
 
@@ -144,7 +146,7 @@ export class IptablesBackend implements Backend<BackendObject> {
     const sets = keep === 'sets' ? [] : await this.#observedSets(signal)
     const removed = [...rules, ...sets]
     if (removed.length === 0) return []
-    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    await this.apply(await inSlices(this.script({ created: [], updated: [], removed })), signal)
     return removed.map((object) =>
       object.kind === 'shared-rule' ? `rule ${object.key}` : `${object.kind} ${object.key}`,
     )

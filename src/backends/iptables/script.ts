@@ -7,6 +7,7 @@
  * refusal goes. So `filter` may be written twice: first what comes (beside what is there), then, after `nat`, without
  * what goes. Refusals that stand there for a moment too long are harmless: translated packets do not match them.
  */
+import type { Sliced } from '../../collections/sliced.ts'
 import type { Chain, SharedChain, SharedRule, Table } from '../../netfilter/iptables/chain.ts'
 import { type RestoreBlock, renderRestore } from '../../netfilter/iptables/render-restore.ts'
 import type { Changes } from '../../netfilter/kernel-state.ts'
@@ -29,11 +30,11 @@ interface TableChanges {
  * Sets come first, because rules refer to them, and go last. The setting comes after the rules: it opens what the
  * martian guard closes.
  */
-export function scriptFor(changes: Changes<BackendObject>, restore: string): KernelScript {
+export function* scriptFor(changes: Changes<BackendObject>, restore: string): Sliced<KernelScript> {
   const sets = (objects: readonly BackendObject[]) => objects.filter((object) => object.kind === 'set')
   const created = sets(changes.created).map(({ name, text }) => `create ${name} ${text}\n`)
   const removed = sets(changes.removed).map(({ name }) => `destroy ${name}\n`)
-  const rules = restoreText(changes)
+  const rules = yield* restoreText(changes)
   const settings = changes.created.filter((object) => object.kind === 'sysctl')
   const ipset = (lines: readonly string[], purpose: string): ScriptStep[] =>
     lines.length === 0 ? [] : [{ file: 'ipset', args: ['-exist', 'restore'], stdin: lines.join(''), purpose }]
@@ -59,17 +60,21 @@ export function scriptFor(changes: Changes<BackendObject>, restore: string): Ker
 }
 
 /** Empty when nothing of iptables has to be done. */
-export function restoreText(changes: Changes<BackendObject>): string {
+export function* restoreText(changes: Changes<BackendObject>): Sliced<string> {
   const nat = tableChanges('nat', changes)
+  yield
   const filter = tableChanges('filter', changes)
+  yield
   const mangle = tableChanges('mangle', changes)
+  yield
   const natBlock = finalBlock(nat)
   const blocks = isUntouched(nat)
     ? [finalBlock(filter)]
     : [comingBlock(filter), natBlock, finalBlock(leaving(filter))]
+  yield
   // Only the IPVS mode has rules in mangle. They choose a virtual server by a mark, which must not happen any more
   // to what nat translates from now on.
-  return renderRestore([finalBlock(mangle), ...blocks])
+  return yield* renderRestore([finalBlock(mangle), ...blocks])
 }
 
 function tableChanges(table: Table, changes: Changes<BackendObject>): TableChanges {

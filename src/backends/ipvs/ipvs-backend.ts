@@ -6,6 +6,7 @@
  * found out when they are first used: the script is carried out with the default one instead, and the next plan knows.
  */
 import { release } from 'node:os'
+import type { Sliced } from '../../collections/sliced.ts'
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { Exec, ExecRequest } from '../../kernel/exec.ts'
 import { IpLink } from '../../kernel/ip-link.ts'
@@ -22,8 +23,10 @@ import { renderCommand } from '../../netfilter/ipvs/command.ts'
 import { dummyDevice } from '../../netfilter/ipvs/local-route.ts'
 import { parseConnectionCounts, parsePacketCounts } from '../../netfilter/ipvs/parse-list.ts'
 import { type IpvsServer, isDrained } from '../../netfilter/ipvs/virtual-server.ts'
-import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
+import type { Changes, KernelState } from '../../netfilter/kernel-state.ts'
+import { emptyState, objectsOf, observedState } from '../../netfilter/kernel-state.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
+import { inSlices } from '../../runtime/in-slices.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, Retirement, ScriptStep } from '../backend.ts'
 import { blamedKey } from './blame.ts'
@@ -152,15 +155,15 @@ export class IpvsBackend implements Backend<IpvsObject> {
     return this.#planner.plan(forwarding, this.#schedulers.context)
   }
 
-  script(changes: Changes<IpvsObject>): KernelScript {
+  *script(changes: Changes<IpvsObject>): Sliced<KernelScript> {
     this.#drainSeconds = new Map(
       changes.removed.flatMap((object) =>
         object.kind === 'real-server' ? [[object.key, object.drainSeconds] as const] : [],
       ),
     )
-    const { family } = this
-    const draining = this.#drains.keys
-    const script = scriptFor(changes, { family, draining, restoreProgram: this.#iptables.programs.restore })
+    const { restore: restoreProgram } = this.#iptables.programs
+    const context = { family: this.family, draining: this.#drains.keys, restoreProgram }
+    const script = yield* scriptFor(changes, context)
     this.#changes.set(script, changes)
     return script
   }
@@ -274,22 +277,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   async cleanup(signal: AbortSignal): Promise<readonly string[]> {
-    const state = await this.observe(signal)
-    const removed = [...state.values()]
-      .flatMap((fragment) => [...fragment.values()])
-      .filter(({ kind }) => kind !== 'device')
-    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    const removed = objectsOf(await this.observe(signal)).filter(({ kind }) => kind !== 'device')
+    await this.apply(await inSlices(this.script({ created: [], updated: [], removed })), signal)
     const lines = removed.map(({ key }) => key)
     return (await this.#removeDevice(signal)) ? [...lines, `device ${DEVICE}`] : lines
   }
 
   async retire(signal: AbortSignal): Promise<Retirement> {
-    const state = await this.observe(signal)
-    const objects = [...state.values()].flatMap((fragment) => [...fragment.values()])
+    const objects = objectsOf(await this.observe(signal))
     const selectors = objects.flatMap((object) => (object.kind === 'virtual-server' ? [object.selector] : []))
     const open = await this.#control.connections(new Set(selectors), signal)
     const { removed, waiting } = leavingObjects(objects, open)
-    await this.apply(this.script({ created: [], updated: [], removed }), signal)
+    await this.apply(await inSlices(this.script({ created: [], updated: [], removed })), signal)
     const lines = removed.map(({ key }) => key)
     const isLast = waiting === 0 && (await this.#removeDevice(signal))
     return { removed: isLast ? [...lines, `device ${DEVICE}`] : lines, waiting }

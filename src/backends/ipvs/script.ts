@@ -9,6 +9,7 @@
  *
  * Elements are also the record of what is ours (README.md): they come before and go after what they stand for.
  */
+import { type Sliced, textOfLines } from '../../collections/sliced.ts'
 import type { Chain, SharedChain, SharedRule, Table } from '../../netfilter/iptables/chain.ts'
 import { renderRestore } from '../../netfilter/iptables/render-restore.ts'
 import type { IpSet, SetElement } from '../../netfilter/ipset/ipset.ts'
@@ -37,39 +38,49 @@ export interface ScriptContext {
 
 type Kinds = { readonly [K in IpvsObject['kind']]: Extract<IpvsObject, { readonly kind: K }>[] }
 
-export function scriptFor(changes: Changes<IpvsObject>, context: ScriptContext): KernelScript {
+export function* scriptFor(changes: Changes<IpvsObject>, context: ScriptContext): Sliced<KernelScript> {
   const created = byKind(changes.created)
   const updated = byKind(changes.updated.map(({ to }) => to))
   const removed = byKind(changes.removed)
+  yield
   const both = <K extends IpvsObject['kind']>(kind: K) => [...created[kind], ...updated[kind]]
-  const servers = renderNewServers(created, updated, context.draining)
   const routes = both('local-route')
-  const rules = rulesStep({ created, updated, removed }, context.restoreProgram)
+  const rules = yield* rulesStep({ created, updated, removed }, context.restoreProgram)
   // Rules of a predecessor that translate answer until the virtual servers can; it is they that go with `rules`.
   const takesOver = removed.chain.some(({ table }) => table === 'nat')
-  return [
-    step('ipset', ['restore', '-exist'], {
+  const steps = [
+    yield* step('ipset', ['restore', '-exist'], {
       lines: renderSets(created.set, updated.set, both('element')),
       purpose: 'fill sets',
     }),
     ...(takesOver ? [] : [rules]),
-    step('ipvsadm', ['--restore'], { lines: servers, purpose: 'write virtual servers' }),
-    step('ip', ['-force', '-batch', '-'], {
+    yield* step('ipvsadm', ['--restore'], {
+      lines: renderNewServers(created, updated, context.draining),
+      purpose: 'write virtual servers',
+    }),
+    yield* step('ip', ['-force', '-batch', '-'], {
       lines: [
         ...both('device').flatMap(({ name }) => renderDevice(name)),
         ...(removed['bound-address'].length > 0 ? renderKeeper(context.family) : []),
       ],
       purpose: 'make the device',
     }),
-    ipStep(context.family, { lines: routes.map(renderRoute), purpose: 'make addresses local' }),
+    yield* ipStep(context.family, { lines: routes.map(renderRoute), purpose: 'make addresses local' }),
     ...(takesOver ? [rules] : []),
-    ipStep(context.family, { lines: renderLeavingAddresses(removed), purpose: 'take addresses away' }),
-    step('ipvsadm', ['--restore'], { lines: renderOldServers(removed), purpose: 'remove or drain servers' }),
-    step('ipset', ['restore', '-exist'], {
+    yield* ipStep(context.family, {
+      lines: renderLeavingAddresses(removed),
+      purpose: 'take addresses away',
+    }),
+    yield* step('ipvsadm', ['--restore'], {
+      lines: renderOldServers(removed),
+      purpose: 'remove or drain servers',
+    }),
+    yield* step('ipset', ['restore', '-exist'], {
       lines: renderLeavingSets(removed),
       purpose: 'take elements out of sets',
     }),
-  ].filter(({ stdin }) => stdin !== '')
+  ]
+  return steps.filter(({ stdin }) => stdin !== '')
 }
 
 function byKind(objects: readonly IpvsObject[]): Kinds {
@@ -89,16 +100,18 @@ function byKind(objects: readonly IpvsObject[]): Kinds {
   return kinds
 }
 
-function step(
-  file: string,
-  args: readonly string[],
-  content: { readonly lines: readonly string[]; readonly purpose: string },
-): ScriptStep {
-  const { lines, purpose } = content
-  return { file, args, stdin: lines.length === 0 ? '' : `${lines.join('\n')}\n`, purpose }
+interface Content {
+  readonly lines: readonly string[]
+  readonly purpose: string
 }
 
-function ipStep(family: Family, content: { readonly lines: readonly string[]; readonly purpose: string }) {
+function* step(file: string, args: readonly string[], { lines, purpose }: Content): Sliced<ScriptStep> {
+  // The lines were made without a pause.
+  yield
+  return { file, args, stdin: yield* textOfLines(lines), purpose }
+}
+
+function ipStep(family: Family, content: Content): Sliced<ScriptStep> {
   return step('ip', [family === 'IPv4' ? '-4' : '-6', '-batch', '-'], content)
 }
 
@@ -132,10 +145,10 @@ function renderLeavingSets(removed: Kinds): readonly string[] {
 const TABLES: readonly Table[] = ['mangle', 'nat', 'filter']
 
 /** Each table is committed as a whole, and none of them needs another's news to give a right answer. */
-function rulesStep(
+function* rulesStep(
   changes: { readonly created: Kinds; readonly updated: Kinds; readonly removed: Kinds },
   restoreProgram: string,
-): ScriptStep {
+): Sliced<ScriptStep> {
   const { created, updated, removed } = changes
   const blocks = TABLES.map((table) => {
     const here = <T extends Chain | SharedRule | SharedChain>(objects: readonly T[]) =>
@@ -153,7 +166,7 @@ function rulesStep(
   return {
     file: restoreProgram,
     args: ['-w', '5', '--noflush'],
-    stdin: renderRestore(blocks),
+    stdin: yield* renderRestore(blocks),
     purpose: 'write rules',
   }
 }

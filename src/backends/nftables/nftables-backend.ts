@@ -1,4 +1,5 @@
 /** The nftables mode: composes plan, script and the program that carries it out. */
+import type { Sliced } from '../../collections/sliced.ts'
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import { classifyFailure } from '../../kernel/classify-failure.ts'
 import type { Exec } from '../../kernel/exec.ts'
@@ -108,7 +109,7 @@ export class NftablesBackend implements Backend<BackendObject> {
     return this.#planner.plan(forwarding)
   }
 
-  script(changes: Changes<BackendObject>): KernelScript {
+  script(changes: Changes<BackendObject>): Sliced<KernelScript> {
     return scriptFor(changes, this.#table)
   }
 

@@ -7,6 +7,7 @@
  * very large change is cut, because the kernel holds its lock, and nft the memory, for a whole transaction; then the
  * order keeps every packet answered: first what is referred to, then what refers, then what goes.
  */
+import { forEachSliced, type Sliced } from '../../collections/sliced.ts'
 import type { Changes } from '../../netfilter/kernel-state.ts'
 import { ScriptRenderer, type TableName } from '../../netfilter/nftables/render-script.ts'
 import {
@@ -26,9 +27,9 @@ export const ELEMENTS_PER_TRANSACTION = 20_000
 /** Step that removes chains: refused as busy until the kernel has let go of the elements before it. */
 export const REMOVE_PURPOSE = 'remove chains that nobody needs'
 
-export function scriptFor(changes: Changes<BackendObject>, table: TableName): KernelScript {
-  const work = sorted(changes)
-  const steps = work.table === 'kept' ? piecewise(work, table) : [asAWhole(work, table)]
+export function* scriptFor(changes: Changes<BackendObject>, table: TableName): Sliced<KernelScript> {
+  const work = yield* sorted(changes)
+  const steps = work.table === 'kept' ? yield* piecewise(work, table) : [yield* asAWhole(work, table)]
   return [...steps, ...removal(work, table), ...settingSteps(changes)]
 }
 
@@ -45,10 +46,13 @@ interface Work {
   readonly goneContainers: readonly ContainerObject[]
 }
 
-function sorted(changes: Changes<BackendObject>): Work {
+function* sorted(changes: Changes<BackendObject>): Sliced<Work> {
   const created = byKind(changes.created)
+  yield
   const updated = byKind(changes.updated.map(({ to }) => to))
+  yield
   const removed = byKind(changes.removed)
+  yield
   const replaced = updated.table !== undefined
   const whole = [...created.containers, ...updated.containers]
   const goneContainers = new Set(removed.containers.map(({ name }) => name))
@@ -82,65 +86,70 @@ function byKind(objects: readonly BackendObject[]) {
 }
 
 /** Takes the table over: what is there goes and what is wanted comes in the same instant. */
-function asAWhole(work: Work, table: TableName): ScriptStep {
+function* asAWhole(work: Work, table: TableName): Sliced<ScriptStep> {
   const script = new ScriptRenderer(table)
   script.addTable()
   script.deleteTable()
   script.addTable()
   structure(script, work)
-  script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
+  yield* script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
   return step(script, 'replace the table')
 }
 
-function piecewise(work: Work, table: TableName): readonly ScriptStep[] {
+function* piecewise(work: Work, table: TableName): Sliced<readonly ScriptStep[]> {
   const elements = work.created.length + work.updated.length + work.removed.length
-  if (elements > ELEMENTS_PER_TRANSACTION) return inPieces(work, table)
+  if (elements > ELEMENTS_PER_TRANSACTION) return yield* inPieces(work, table)
   const script = new ScriptRenderer(table)
   // Without a table the first command must make one; with one it changes nothing.
   if (work.containers.length > 0) script.addTable()
   structure(script, work)
-  script.deleteElements([...work.removed, ...work.updated.map(({ from }) => from)])
-  script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
+  yield* script.deleteElements([...work.removed, ...work.updated.map(({ from }) => from)])
+  yield* script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
   return isEmptyScript(script) ? [] : [step(script, 'write changes')]
 }
 
-function inPieces(work: Work, table: TableName): readonly ScriptStep[] {
+function* inPieces(work: Work, table: TableName): Sliced<readonly ScriptStep[]> {
   const frame = new ScriptRenderer(table)
   if (work.containers.length > 0) frame.addTable()
   structure(frame, work)
   const onlyCreated = work.updated.length + work.removed.length === 0
   // Alone, the elements of one service port stay together, so that one after the other begins to work.
-  const created = onlyCreated ? sharedFirst(work.created) : byRank(work.created)
+  const created = onlyCreated ? yield* sharedFirst(work.created) : byRank(work.created)
   const updated = [...work.updated].sort((a, b) => rankOf(a.to) - rankOf(b.to))
   const removed = byRank(work.removed).toReversed()
+  yield
   return [
     ...(isEmptyScript(frame) ? [] : [step(frame, 'write sets, maps and chains')]),
-    ...inChunks(created, (script, chunk) => script.addElements(chunk), { table, purpose: 'add elements' }),
-    ...inChunks(
+    ...(yield* inChunks(created, (script, chunk) => script.addElements(chunk), {
+      table,
+      purpose: 'add elements',
+    })),
+    ...(yield* inChunks(
       updated,
-      (script, chunk) => {
-        script.deleteElements(chunk.map(({ from }) => from))
-        script.addElements(chunk.map(({ to }) => to))
+      function* (script, chunk) {
+        yield* script.deleteElements(chunk.map(({ from }) => from))
+        yield* script.addElements(chunk.map(({ to }) => to))
       },
       { table, purpose: 'change elements' },
-    ),
-    ...inChunks(removed, (script, chunk) => script.deleteElements(chunk), {
+    )),
+    ...(yield* inChunks(removed, (script, chunk) => script.deleteElements(chunk), {
       table,
       purpose: 'remove elements',
-    }),
+    })),
   ]
 }
 
-function inChunks<T>(
+function* inChunks<T>(
   items: readonly T[],
-  write: (script: ScriptRenderer, chunk: readonly T[]) => void,
+  write: (script: ScriptRenderer, chunk: readonly T[]) => Sliced<void>,
   { table, purpose }: { readonly table: TableName; readonly purpose: string },
-): readonly ScriptStep[] {
+): Sliced<readonly ScriptStep[]> {
   const steps: ScriptStep[] = []
   for (let i = 0; i < items.length; i += ELEMENTS_PER_TRANSACTION) {
     const script = new ScriptRenderer(table)
-    write(script, items.slice(i, i + ELEMENTS_PER_TRANSACTION))
+    yield* write(script, items.slice(i, i + ELEMENTS_PER_TRANSACTION))
     steps.push(step(script, `${purpose} ${i + 1} to ${Math.min(i + ELEMENTS_PER_TRANSACTION, items.length)}`))
+    yield
   }
   return steps
 }
@@ -195,16 +204,16 @@ function byRank(elements: readonly ElementObject[]): readonly ElementObject[] {
 const SHARED = new Set<string>([names.HAIRPIN, names.EXTERNAL_IPS, names.NODE_PORT_IPS])
 const REFUSING = new Set<string>([names.CLUSTER_IPS, names.SERVICE_CIDRS])
 
-function sharedFirst(elements: readonly ElementObject[]): readonly ElementObject[] {
+function* sharedFirst(elements: readonly ElementObject[]): Sliced<readonly ElementObject[]> {
   const first: ElementObject[] = []
   const middle: ElementObject[] = []
   const last: ElementObject[] = []
-  for (const element of elements) {
+  yield* forEachSliced(elements, (element) => {
     const { container } = partsOf(element)
     if (SHARED.has(container)) first.push(element)
     else if (REFUSING.has(container)) last.push(element)
     else middle.push(element)
-  }
+  })
   return [...first, ...middle, ...last]
 }
 

@@ -1,4 +1,5 @@
 /** The input of `iptables-restore --noflush`: each block is one table and is committed as a whole. */
+import { type Sliced, textOfLines } from '../../collections/sliced.ts'
 import type { Chain, SharedChain, SharedRule, Table } from './chain.ts'
 
 export interface RestoreBlock {
@@ -16,26 +17,24 @@ export interface RestoreBlock {
 }
 
 /** An empty text when no block has content. */
-export function renderRestore(blocks: readonly RestoreBlock[]): string {
-  return blocks
-    .map(renderBlock)
-    .filter((text) => text !== '')
-    .join('')
+export function* renderRestore(blocks: readonly RestoreBlock[]): Sliced<string> {
+  let text = ''
+  for (const block of blocks) {
+    const lines = yield* textOfLines(linesOf(block))
+    if (lines !== '') text += `*${block.table}\n${lines}COMMIT\n`
+  }
+  return text
 }
 
-function renderBlock(block: RestoreBlock): string {
+function* linesOf(block: RestoreBlock): Iterable<string> {
+  for (const { name } of block.madeToExist) yield `-N ${name}`
   // A chain line creates the chain, or empties it: also those that go, so that nothing refers to them any more.
-  const lines = [
-    ...block.madeToExist.map(({ name }) => `-N ${name}`),
-    ...chainLines([...block.written, ...block.removed]),
-    ...block.deletedRules.map(({ chain, rule }) => `-D ${chain} ${rule}`),
-    ...[...block.written, ...block.appended].flatMap(({ name, rules }) =>
-      (rules ?? []).map((rule) => `-A ${name} ${rule}`),
-    ),
-    ...block.insertedRules.toReversed().map(({ chain, rule }) => `-I ${chain} 1 ${rule}`),
-    ...block.removed.map(({ name }) => `-X ${name}`),
-  ]
-  return lines.length === 0 ? '' : `*${block.table}\n${lines.join('\n')}\nCOMMIT\n`
+  yield* chainLines([...block.written, ...block.removed])
+  for (const { chain, rule } of block.deletedRules) yield `-D ${chain} ${rule}`
+  for (const { name, rules } of [...block.written, ...block.appended])
+    for (const rule of rules ?? []) yield `-A ${name} ${rule}`
+  for (const { chain, rule } of block.insertedRules.toReversed()) yield `-I ${chain} 1 ${rule}`
+  for (const { name } of block.removed) yield `-X ${name}`
 }
 
 /**

@@ -1,4 +1,5 @@
 /** From objects to the commands of `nft -f -`. Everything in one script is one transaction. */
+import { forEachSliced, type Sliced } from '../../collections/sliced.ts'
 import {
   type ChainObject,
   type ContainerObject,
@@ -66,13 +67,13 @@ export class ScriptRenderer {
   }
 
   /** `add element ip kube-proxy endpoints { 172.30.0.1 . 6 . 80 . 0 : 10.1.0.5 . 8080 }` */
-  addElements(elements: Iterable<ElementObject>): void {
-    this.#elements('add', elements)
+  addElements(elements: Iterable<ElementObject>): Sliced<void> {
+    return this.#elements('add', elements)
   }
 
   /** Values are left out: an element is found by its key. */
-  deleteElements(elements: Iterable<ElementObject>): void {
-    this.#elements('delete', elements)
+  deleteElements(elements: Iterable<ElementObject>): Sliced<void> {
+    return this.#elements('delete', elements)
   }
 
   toString(): string {
@@ -80,14 +81,14 @@ export class ScriptRenderer {
   }
 
   /** Grouped by container, in the order in which the containers first occur. */
-  #elements(verb: 'add' | 'delete', elements: Iterable<ElementObject>): void {
+  *#elements(verb: 'add' | 'delete', elements: Iterable<ElementObject>): Sliced<void> {
     const textsByContainer = new Map<string, string[]>()
-    for (const object of elements) {
+    yield* forEachSliced(elements, (object) => {
       const { container, element } = partsOf(object)
       const texts = textsByContainer.get(container) ?? []
       textsByContainer.set(container, texts)
       texts.push(object.text === '' || verb === 'delete' ? element : `${element} : ${object.text}`)
-    }
+    })
     for (const [container, texts] of textsByContainer)
       for (let i = 0; i < texts.length; i += ELEMENTS_PER_COMMAND) {
         const group = texts.slice(i, i + ELEMENTS_PER_COMMAND).join(', ')

@@ -3,6 +3,7 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { Reconciler } from '../../../src/sync/reconciler.ts'
 import { aForwarding, aPort, withPorts } from '../../support/forwarding-builder.ts'
 import { kernelError, MemoryBackend } from '../../support/memory-backend.ts'
+import { TurnCounter } from '../../support/turn-counter.ts'
 
 const { signal } = new AbortController()
 
@@ -39,6 +40,17 @@ test('Reconciler writes what is missing, and nothing the second time', async () 
   })
   expect(backend.observations).toBe(1)
   expect(backend.kernel.size).toBe(3)
+})
+
+test('Reconciler gives the event loop a turn at every pause of the difference and of the script', async () => {
+  const { backend, reconciler } = setUp()
+  const pauses = 100
+  backend.pausesOfScript = pauses
+  const counter = new TurnCounter()
+  await reconciler.sync(services(1), signal)
+  counter.stop()
+  expect(counter.turns).toBeGreaterThanOrEqual(pauses)
+  expect(backend.kernel.size).toBe(1)
 })
 
 test('Reconciler writes one object for one changed service port', async () => {

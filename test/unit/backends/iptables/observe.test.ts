@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { observedJumps, observedObjects } from '../../../../src/backends/iptables/observe.ts'
 import { IptablesPlanner } from '../../../../src/backends/iptables/plan.ts'
 import { restoreText } from '../../../../src/backends/iptables/script.ts'
@@ -36,7 +37,7 @@ function afterScript(script: string): string {
 
 test('observedObjects() finds everything that a plan wrote, with equal texts', () => {
   const state = new IptablesPlanner(iptablesOptions('IPv4'), 'none').plan(wholeCluster('IPv4'))
-  const text = afterScript(restoreText(diffState(state, emptyState())))
+  const text = afterScript(atOnce(restoreText(diffState(state, emptyState()))))
   const seen = new Map(
     observedObjects(text, { expectsGuard: true }).map((object) => [object.key, object.text]),
   )

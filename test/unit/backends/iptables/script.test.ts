@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import type { BackendObject } from '../../../../src/backends/iptables/objects.ts'
 import { IptablesPlanner } from '../../../../src/backends/iptables/plan.ts'
 import { restoreText, scriptFor } from '../../../../src/backends/iptables/script.ts'
@@ -33,12 +34,12 @@ const otherUp = aPort('ns/other').clusterIp('172.30.0.2').endpoints('10.0.0.2:80
 const otherDown = aPort('ns/other').clusterIp('172.30.0.2', 80, { routes: everyOrigin(REJECT) })
 
 function between(from: Forwarding, to: Forwarding): string {
-  return restoreText(diffState(plan(to), plan(from)))
+  return atOnce(restoreText(diffState(plan(to), plan(from))))
 }
 
 test('restoreText() of no change is empty', () => {
   const state = plan(wholeCluster('IPv4'))
-  expect(restoreText(diffState(state, state))).toBe('')
+  expect(atOnce(restoreText(diffState(state, state)))).toBe('')
 })
 
 test('restoreText() translates before it stops refusing', () => {
@@ -76,7 +77,7 @@ test('restoreText() keeps what a chain of unknown content refuses until nat is w
     rules: undefined,
   }
   const have = observedState<BackendObject>([unknown])
-  const text = restoreText(diffState(plan(aForwarding([up])), have))
+  const text = atOnce(restoreText(diffState(plan(aForwarding([up])), have)))
   const [before, , after] = blocks(text, /KUBE-SERVICES/)
   expect(before).toContain('-A KUBE-SERVICES')
   expect(before).not.toContain(':KUBE-SERVICES')
@@ -102,7 +103,7 @@ test('restoreText() moves a shadowed jump to the front', () => {
       ? { ...object, text: 'behind "-j ACCEPT"' }
       : object,
   )
-  expect(restoreText(diffState(want, observedState(shadowed)))).toBe(`*nat
+  expect(atOnce(restoreText(diffState(want, observedState(shadowed))))).toBe(`*nat
 -D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
 -I PREROUTING 1 -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
 COMMIT
@@ -112,7 +113,7 @@ COMMIT
 test('scriptFor() makes sets before rules and removes them after', () => {
   const sticky = aForwarding([up.affinity(60), otherUp])
   const other = aForwarding([up, otherUp.affinity(60)])
-  const script = scriptFor(diffState(plan(other), plan(sticky)), 'iptables-nft-restore')
+  const script = atOnce(scriptFor(diffState(plan(other), plan(sticky)), 'iptables-nft-restore'))
   expect(script.map(({ file, stdin }) => `${file} ${stdin.split(' ')[0]!.split('\n')[0]}`)).toEqual([
     'ipset create',
     'iptables-nft-restore *nat',
@@ -121,9 +122,8 @@ test('scriptFor() makes sets before rules and removes them after', () => {
 })
 
 test('scriptFor() opens loopback after the guard is written', () => {
-  const script = scriptFor(
-    diffState(plan(aForwarding([], { localhostNodePorts: true })), emptyState()),
-    'restore',
+  const script = atOnce(
+    scriptFor(diffState(plan(aForwarding([], { localhostNodePorts: true })), emptyState()), 'restore'),
   )
   expect(script.map(({ file, args }) => [file, ...args].join(' '))).toEqual([
     'ipset -exist restore',
@@ -135,7 +135,7 @@ test('scriptFor() opens loopback after the guard is written', () => {
 
 test('scriptFor() never removes the chain that kubelet shares, nor the setting', () => {
   const local = aForwarding(plainServices('IPv4', 0, 3), { localhostNodePorts: true })
-  const script = scriptFor(diffState(emptyState(), plan(local)), 'restore')
+  const script = atOnce(scriptFor(diffState(emptyState(), plan(local)), 'restore'))
   const text = script.map(({ stdin }) => stdin).join('')
   expect(text).not.toMatch(/-X KUBE-FIREWALL|:KUBE-FIREWALL/)
   expect(script.map(({ file }) => file)).toEqual(['restore', 'ipset'])

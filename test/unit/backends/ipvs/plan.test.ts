@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import type { BackendOptions } from '../../../../src/backends/backend.ts'
 import type { IpvsObject } from '../../../../src/backends/ipvs/plan-port.ts'
 import { IpvsPlanner } from '../../../../src/backends/ipvs/plan.ts'
@@ -302,7 +303,7 @@ describe('IpvsPlanner is incremental:', () => {
       const next = withPorts(forwarding, [['ns/s7:/TCP', one(7, '10.0.0.3:80')]])
       const changes = diffState(plan(next), before)
       const context = { family: 'IPv4', draining: new Set<string>(), restoreProgram: 'restore' } as const
-      return { reads, script: scriptFor(changes, context).map(({ stdin }) => stdin) }
+      return { reads, script: atOnce(scriptFor(changes, context)).map(({ stdin }) => stdin) }
     })
     expect(costs[1]).toEqual(costs[0])
     expect(costs[0]?.script[0]?.split('\n').filter((line) => line.startsWith('-a -t 172.'))).toHaveLength(1)

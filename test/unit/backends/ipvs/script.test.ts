@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { blamedKey } from '../../../../src/backends/ipvs/blame.ts'
 import { DrainList } from '../../../../src/backends/ipvs/drain.ts'
 import { scriptFor } from '../../../../src/backends/ipvs/script.ts'
@@ -15,7 +16,7 @@ const plain = { scheduler: 'rr', persistentSeconds: undefined }
 
 function steps(changes: Partial<Changes<IpvsObject>>, draining: readonly string[] = []): [string, string][] {
   const context = { family: 'IPv4', restoreProgram: 'iptables-restore', draining: new Set(draining) } as const
-  return scriptFor({ ...NOTHING, ...changes }, context).map(({ file, stdin }) => [file, stdin])
+  return atOnce(scriptFor({ ...NOTHING, ...changes }, context)).map(({ file, stdin }) => [file, stdin])
 }
 
 function server(ip: string, weight = 1, drainSeconds?: number) {

@@ -1,3 +1,5 @@
+import type { KernelScript } from '../../../../src/backends/backend.ts'
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import type { BackendObject } from '../../../../src/backends/nftables/plan-node.ts'
 import { NftablesPlanner } from '../../../../src/backends/nftables/plan.ts'
 import {
@@ -30,7 +32,7 @@ test('scriptFor() makes a changed endpoint two commands in one transaction', () 
     planned(web('10.0.0.1:80', '10.0.0.3:80')),
     planned(web('10.0.0.1:80', '10.0.0.2:80')),
   )
-  expect(scriptFor(changes, TABLE).map(({ stdin }) => stdin)).toEqual([
+  expect(atOnce(scriptFor(changes, TABLE)).map(({ stdin }) => stdin)).toEqual([
     'delete element ip kube-proxy endpoints-tcp { 172.30.0.1 . 80 . 1 }\n' +
       'add element ip kube-proxy endpoints-tcp { 172.30.0.1 . 80 . 1 : 10.0.0.3 . 80 }\n',
   ])
@@ -38,7 +40,7 @@ test('scriptFor() makes a changed endpoint two commands in one transaction', () 
 
 test('scriptFor() removes a chain that nobody needs only after the transaction that left it alone', () => {
   const changes = diffState(planned(web('10.0.0.1:80')), planned(web('10.0.0.1:80', '10.0.0.2:80')))
-  const [write, remove, ...more] = scriptFor(changes, TABLE)
+  const [write, remove, ...more] = atOnce(scriptFor(changes, TABLE))
   expect(more).toEqual([])
   expect(write?.stdin).toContain('add chain ip kube-proxy pick-tcp-c1\n')
   expect(write?.stdin).not.toContain('delete chain')
@@ -56,7 +58,7 @@ test('scriptFor() replaces a table of somebody else in one transaction, however 
     planned(aForwarding(ports)),
     observedState<BackendObject>([aTable('another layout')]),
   )
-  const script = scriptFor(changes, TABLE)
+  const script = atOnce(scriptFor(changes, TABLE))
   expect(script.length).toBe(1)
   expect(script[0]?.stdin).toMatch(
     /^add table ip kube-proxy\ndelete table ip kube-proxy\nadd table ip kube-proxy\n/,
@@ -73,15 +75,19 @@ test('scriptFor() cuts a great change so that what is referred to comes first an
     elements('affinity-endpoints', '10.0.0.1 . 80'),
   ]
   const gone = anElement('firewalled-ips', '192.0.2.1 . 6 . 80')
-  const containers = (script: ReturnType<typeof scriptFor>) =>
+  const containers = (script: KernelScript) =>
     script.map(({ stdin }) => [...new Set(stdin.match(/^\w+ element ip kube-proxy \S+/gm))].join(', '))
-  const added = scriptFor({ created: [...services, ...endpoints], updated: [], removed: [gone] }, TABLE)
+  const added = atOnce(
+    scriptFor({ created: [...services, ...endpoints], updated: [], removed: [gone] }, TABLE),
+  )
   expect(containers(added)).toEqual([
     'add element ip kube-proxy affinity-endpoints',
     'add element ip kube-proxy service-ips',
     'delete element ip kube-proxy firewalled-ips',
   ])
-  const removed = scriptFor({ created: [], updated: [], removed: [...endpoints, gone, ...services] }, TABLE)
+  const removed = atOnce(
+    scriptFor({ created: [], updated: [], removed: [...endpoints, gone, ...services] }, TABLE),
+  )
   expect(containers(removed)).toEqual([
     'delete element ip kube-proxy service-ips',
     'delete element ip kube-proxy firewalled-ips, delete element ip kube-proxy affinity-endpoints',
@@ -91,7 +97,7 @@ test('scriptFor() cuts a great change so that what is referred to comes first an
 
 test('scriptFor() switches route_localnet on after the rules that guard it', () => {
   const localhost = aForwarding([], { localhostNodePorts: true })
-  const script = scriptFor(diffState(planned(localhost), planned(aForwarding([]))), TABLE)
+  const script = atOnce(scriptFor(diffState(planned(localhost), planned(aForwarding([]))), TABLE))
   expect(script.map(({ file }) => file)).toEqual(['nft', 'tee'])
   expect(script[0]?.stdin).toContain('ip saddr != 127.0.0.0/8')
 })

@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { chain, sharedChain, sharedRule } from '../../../../src/netfilter/iptables/chain.ts'
 import { type RestoreBlock, renderRestore } from '../../../../src/netfilter/iptables/render-restore.ts'
 
@@ -12,24 +13,26 @@ const NOTHING: RestoreBlock = {
 }
 
 test('renderRestore() of blocks without content is empty', () => {
-  expect(renderRestore([NOTHING, { ...NOTHING, table: 'filter' }])).toBe('')
+  expect(atOnce(renderRestore([NOTHING, { ...NOTHING, table: 'filter' }]))).toBe('')
 })
 
 test('renderRestore() declares before it refers and deletes last', () => {
-  const text = renderRestore([
-    {
-      ...NOTHING,
-      madeToExist: [sharedChain('nat', 'SHARED')],
-      written: [
-        chain('nat', 'A', { label: 'a', rules: ['-j B'] }),
-        chain('nat', 'B', { label: 'b', rules: [] }),
-      ],
-      appended: [{ name: 'C', rules: ['-j A'] }],
-      deletedRules: [sharedRule('nat', 'OUTPUT', '-j OLD')],
-      insertedRules: [sharedRule('nat', 'OUTPUT', '-j A'), sharedRule('nat', 'OUTPUT', '-j B')],
-      removed: [{ ...chain('nat', 'OLD', { label: '', rules: [] }), rules: undefined }],
-    },
-  ])
+  const text = atOnce(
+    renderRestore([
+      {
+        ...NOTHING,
+        madeToExist: [sharedChain('nat', 'SHARED')],
+        written: [
+          chain('nat', 'A', { label: 'a', rules: ['-j B'] }),
+          chain('nat', 'B', { label: 'b', rules: [] }),
+        ],
+        appended: [{ name: 'C', rules: ['-j A'] }],
+        deletedRules: [sharedRule('nat', 'OUTPUT', '-j OLD')],
+        insertedRules: [sharedRule('nat', 'OUTPUT', '-j A'), sharedRule('nat', 'OUTPUT', '-j B')],
+        removed: [{ ...chain('nat', 'OLD', { label: '', rules: [] }), rules: undefined }],
+      },
+    ]),
+  )
   expect(text.replace(/#[0-9a-f]{16}/, '#digest')).toBe(`*nat
 -N SHARED
 :OLD - [0:0]

@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { ScriptRenderer } from '../../../../src/netfilter/nftables/render-script.ts'
 import { aChain, aContainer, anElement, commentOf } from '../../../../src/netfilter/nftables/ruleset.ts'
 
@@ -44,17 +45,17 @@ test('ScriptRenderer groups elements by container and leaves values out of delet
     anElement('s', 'fd00::2'),
     anElement('m', 'fd00::3', 'accept'),
   ]
-  expect(render((script) => script.addElements(elements))).toBe(
+  expect(render((script) => atOnce(script.addElements(elements)))).toBe(
     'add element ip6 kube-proxy m { fd00::1 : drop, fd00::3 : accept }\nadd element ip6 kube-proxy s { fd00::2 }\n',
   )
-  expect(render((script) => script.deleteElements(elements))).toBe(
+  expect(render((script) => atOnce(script.deleteElements(elements)))).toBe(
     'delete element ip6 kube-proxy m { fd00::1, fd00::3 }\ndelete element ip6 kube-proxy s { fd00::2 }\n',
   )
 })
 
 test('ScriptRenderer divides many elements into several commands and loses none', () => {
   const elements = Array.from({ length: 1001 }, (_, i) => anElement('s', `fd00::${(i + 1).toString(16)}`))
-  const text = render((script) => script.addElements(elements))
+  const text = render((script) => atOnce(script.addElements(elements)))
   expect(text.split('\n').length).toBeGreaterThan(2)
   expect(text.match(/fd00::/g)?.length).toBe(1001)
   expect(render(() => undefined)).toBe('')
