@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Readable } from 'node:stream'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { ownTurn } from '../runtime/own-turn.ts'
 import type { Exec, ExecRequest, ExecResult } from './exec.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
 
@@ -20,8 +20,6 @@ export interface ProgramRunnerOptions {
 export class ProgramRunner implements Exec {
   readonly #prefix: readonly string[]
   readonly #env: NodeJS.ProcessEnv
-  /** Ends when whoever wants to start a program now may do so. */
-  #starts: Promise<unknown> = Promise.resolve()
 
   constructor(options: ProgramRunnerOptions = {}) {
     this.#prefix = options.prefix ?? []
@@ -30,7 +28,9 @@ export class ProgramRunner implements Exec {
   }
 
   async run(request: ExecRequest): Promise<ExecResult> {
-    await this.#turnToStart()
+    // A start stops us until the program runs, milliseconds for a process with much memory; a dozen that are wanted at
+    // the same time would add up.
+    await ownTurn()
     const startedMs = performance.now()
     const child = this.#start(request)
     const output = collect(child.stdout)
@@ -43,15 +43,6 @@ export class ProgramRunner implements Exec {
     if (end.exitCode !== null)
       return { exitCode: end.exitCode, stdout: output(), stderr, durationMs: performance.now() - startedMs }
     throw killed(request, end.timedOut ? `${timeoutMs} ms passed` : `signal ${end.signal ?? '?'}`, stderr)
-  }
-
-  /**
-   * A start stops us until the program runs, milliseconds for a process with much memory; a dozen that are wanted at
-   * the same time would add up. So each has a turn of the event loop to itself, in the order in which they were asked for.
-   */
-  #turnToStart(): Promise<unknown> {
-    this.#starts = this.#starts.then(async () => nextTurn())
-    return this.#starts
   }
 
   #start(request: ExecRequest): ChildProcess {

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { ownTurn } from './own-turn.ts'
 
 /**
  * Runs work that pauses (`collections/sliced.ts`) and gives the event loop a turn at every pause, so that health checks
@@ -8,6 +8,6 @@ export async function inSlices<T>(work: Generator<undefined, T>): Promise<T> {
   for (;;) {
     const step = work.next()
     if (step.done === true) return step.value
-    await nextTurn()
+    await ownTurn()
   }
 }

@@ -2,12 +2,12 @@
  * Decides a large step in slices, giving the event loop a turn between them, for the same reason and by the same means
  * as `plan-in-slices.ts`: deciding is incremental, and the answer depends on the last snapshot alone.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding } from '../forwarding/forwarding.ts'
 import type { ClusterSnapshot, FamilySnapshot } from '../model/cluster-snapshot.ts'
 import type { ServicePortKey } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
+import { ownTurn } from '../runtime/own-turn.ts'
 
 /** Service ports per slice: some ten milliseconds of deciding. */
 const SLICE = 250
@@ -32,9 +32,10 @@ export async function decideInSlices(snapshot: ClusterSnapshot, step: DecideStep
     servicePorts = servicePorts.with(slice.map((key) => [key, target.servicePorts.get(key)] as const))
     endpoints = endpoints.with(slice.map((key) => [key, target.endpoints.get(key)] as const))
     const families = { ...snapshot.families, [family]: { ...target, servicePorts, endpoints } }
+    await ownTurn()
     decide({ ...snapshot, families })
-    await nextTurn()
   }
+  if (keys.length > SLICE) await ownTurn()
   return decide(snapshot)
 }
 

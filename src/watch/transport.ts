@@ -5,8 +5,8 @@
  */
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../runtime/clock.ts'
+import { ownTurn } from '../runtime/own-turn.ts'
 import type { Access, Credentials } from './credentials.ts'
 import { stringAt } from './json-value.ts'
 import type { TlsMaterial } from './kubeconfig.ts'
@@ -268,7 +268,7 @@ class Exchange {
         this.#watchdog.touch()
         this.#options.observer?.onBytes({ host, count: chunk.length })
         yield chunk
-        await nextTurn()
+        await ownTurn()
       }
     } catch (error) {
       this.#request.signal.throwIfAborted()
