@@ -11,6 +11,7 @@ import type { Cidr } from '../net/cidr.ts'
 import type { Family } from '../net/ip.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { inSlices } from '../runtime/in-slices.ts'
+import { ownTurn } from '../runtime/own-turn.ts'
 import { type Logger, silentLogger } from '../runtime/logger.ts'
 import { FamilyPipeline, type SyncReport } from '../sync/family-pipeline.ts'
 import { FlowReconciler } from '../sync/flow-reconciler.ts'
@@ -78,7 +79,7 @@ export class FamilyProxy {
         snapshot,
         decide: (current) => decider.decide(current, clock.monotonic()),
         maxPauseMs: config.sync.minSyncPeriodMs,
-        onSynced: (report) => self.#synced(report),
+        onSynced: async (report) => self.#synced(report),
         onFailure: observer.onSyncFailed,
         onDrift: observer.onDrift,
         onProbeFailure: (_family, error) => log.debug({ family, err: error }, 'Cannot look for drift'),
@@ -155,11 +156,15 @@ export class FamilyProxy {
     await this.#health.stop()
   }
 
-  #synced(report: SyncReport): void {
+  /** Each part looks at every port that changed, so after a large step each has a turn of the event loop to itself. */
+  async #synced(report: SyncReport): Promise<void> {
     this.#options.observer.onSynced(report)
     this.#predecessors.synced()
-    this.#substitutions.synced(report.forwarding)
+    await ownTurn()
     this.#flows.consider(report.forwarding)
+    await ownTurn()
+    this.#substitutions.synced(report.forwarding)
+    await ownTurn()
     const snapshot = this.#options.snapshot()
     if (snapshot === undefined) return
     const { ports, localReady } = this.#healthChecks.state(snapshot, report.forwarding)

@@ -11,6 +11,7 @@ import type { ServicePortKey } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
 import { formatPortRanges, parsePortRanges } from '../netfilter/port-ranges.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { ownTurn } from '../runtime/own-turn.ts'
 
 const RESERVED = 'net/ipv4/ip_local_reserved_ports'
 const EPHEMERAL = 'net/ipv4/ip_local_port_range'
@@ -37,6 +38,8 @@ export class NodePortGuard {
 
   /** These ports are in the kernel now. Resolves when all is looked at; never rejects. */
   async synced({ family, ports }: Pick<Forwarding, 'family' | 'ports'>): Promise<void> {
+    // Others are told of the same sync, and of a large one each has enough to do for a turn.
+    await ownTurn()
     const before = this.#seen.get(family) ?? ShardedMap.empty<ServicePortKey, PortForwarding>()
     this.#seen.set(family, ports)
     const added: PortForwarding[] = []

@@ -41,7 +41,8 @@ export interface FamilyPipelineOptions<O extends KernelObject> {
   readonly snapshot: () => ClusterSnapshot | undefined
   readonly decide: (snapshot: ClusterSnapshot) => Forwarding
   readonly maxPauseMs: number
-  readonly onSynced: (report: SyncReport) => void
+  /** Is waited for: the sync is over when everybody has done what follows from it. */
+  readonly onSynced: (report: SyncReport) => Promise<void>
   readonly onFailure: (family: Family, error: unknown, retryInMs: number) => void
   readonly onDrift: (family: Family, drift: Drift) => void
   readonly onProbeFailure: (family: Family, error: unknown) => void
@@ -133,7 +134,7 @@ export class FamilyPipeline<O extends KernelObject> {
       this.#forwarding = forwarding
       const repaired = this.#takeRepair(clock.monotonic())
       const { revision } = current
-      onSynced({
+      await onSynced({
         ...result,
         family,
         revision,

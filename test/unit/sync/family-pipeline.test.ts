@@ -23,7 +23,8 @@ test('FamilyPipeline reads the kernel anew every hour', async () => {
     ...{ family: 'IPv4', backend, clock, random: () => 1, maxPauseMs: 1000 },
     snapshot: () => snapshot,
     decide: (current) => decider.decide(current),
-    ...{ onSynced: ignore, onFailure: ignore, onDrift: ignore, onProbeFailure: ignore, onRefusal: ignore },
+    onSynced: () => Promise.resolve(),
+    ...{ onFailure: ignore, onDrift: ignore, onProbeFailure: ignore, onRefusal: ignore },
   })
   const stop = new AbortController()
   const running = pipeline.start(stop.signal)
