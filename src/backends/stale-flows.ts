@@ -8,7 +8,7 @@
  */
 import type { Forwarding, Frontend, PortForwarding } from '../forwarding/forwarding.ts'
 import { isNodePortAddress } from '../forwarding/route-packet.ts'
-import { type Family, hostPort, type Ip } from '../net/ip.ts'
+import { hostPort, type Ip } from '../net/ip.ts'
 import type { Port, Protocol } from '../net/protocol.ts'
 import type { Flow } from '../netfilter/conntrack/flow.ts'
 
@@ -42,50 +42,47 @@ class Owner {
 }
 
 export class FlowJudge {
-  readonly #family: Family
-  readonly #current: FrontendIndex
-  readonly #former: FrontendIndex | undefined
+  readonly #current: Forwarding
+  readonly #former: Forwarding | undefined
 
   /**
    * `former`: the decision by which flows were judged last, if there was one. It tells the flows of a frontend that is
    * gone from those of somebody else: an address alone does not say whose flow it is.
    */
   constructor(forwarding: Forwarding, former?: Forwarding) {
-    this.#family = forwarding.family
-    this.#current = new FrontendIndex(forwarding)
-    this.#former = former === undefined ? undefined : new FrontendIndex(former)
+    this.#current = forwarding
+    this.#former = former
   }
 
   /** Of the flows of this family, those that contradict the decision; in the order given. */
   staleFlows(flows: Iterable<Flow>): StaleFlow[] {
-    const stale: StaleFlow[] = []
-    for (const flow of flows) {
-      const verdict = flow.family === this.#family ? this.#judge(flow) : undefined
-      if (verdict !== undefined) stale.push(verdict)
-    }
-    return stale
+    const ours = [...flows].filter(({ family }) => family === this.#current.family)
+    if (ours.length === 0) return []
+    const current = new FrontendIndex(this.#current, ours)
+    const former = this.#former === undefined ? undefined : new FrontendIndex(this.#former, ours)
+    return ours.flatMap((flow) => judge(flow, current, former) ?? [])
   }
+}
 
-  #judge(flow: Flow): StaleFlow | undefined {
-    const owner = this.#current.find(flow)
-    if (owner !== undefined) return judgeOwned(flow, owner)
-    if (this.#isReversed(flow))
-      return { flow, action: 'delete', afterSeconds: 0, because: 'never-translated' }
-    const former = this.#former?.find(flow)
-    return former !== undefined && isServed(flow, former)
-      ? dealtWith(flow, former.port, 'frontend-gone')
-      : undefined
-  }
+function judge(flow: Flow, current: FrontendIndex, before: FrontendIndex | undefined): StaleFlow | undefined {
+  const owner = current.find(flow)
+  if (owner !== undefined) return judgeOwned(flow, owner)
+  if (isReversed(flow, current))
+    return { flow, action: 'delete', afterSeconds: 0, because: 'never-translated' }
+  const former = before?.find(flow)
+  return former !== undefined && isServed(flow, former)
+    ? dealtWith(flow, former.port, 'frontend-gone')
+    : undefined
+}
 
-  /**
-   * A reply that was under way while its flow was deleted makes a new entry the other way round: it begins at a
-   * frontend. The client's packets are then its replies and meet no rule, for as long as the client is busy.
-   */
-  #isReversed(flow: Flow): boolean {
-    if (flow.protocol === 'TCP' || isTranslated(flow)) return false
-    const owner = this.#current.find({ ...flow, destination: flow.source, destinationPort: flow.sourcePort })
-    return owner?.frontend.ip !== undefined && owner.serving.size > 0
-  }
+/**
+ * A reply that was under way while its flow was deleted makes a new entry the other way round: it begins at a
+ * frontend. The client's packets are then its replies and meet no rule, for as long as the client is busy.
+ */
+function isReversed(flow: Flow, current: FrontendIndex): boolean {
+  if (flow.protocol === 'TCP' || isTranslated(flow)) return false
+  const owner = current.find({ ...flow, destination: flow.source, destinationPort: flow.sourcePort })
+  return owner?.frontend.ip !== undefined && owner.serving.size > 0
 }
 
 function judgeOwned(flow: Flow, owner: Owner): StaleFlow | undefined {
@@ -130,16 +127,21 @@ function dealtWith(flow: Flow, port: PortForwarding, because: StaleFlow['because
   }
 }
 
-/** Finds the frontend that a flow was sent to, by its original destination. */
+/**
+ * Finds the frontend that a flow was sent to, by its original destination. Of all frontends it knows those that one of
+ * `flows` can be about: after a start every port is judged, and hardly any has a flow.
+ */
 class FrontendIndex {
   readonly #forwarding: Forwarding
   readonly #exact = new Map<string, Owner>()
   readonly #ranges: Owner[] = []
 
-  constructor(forwarding: Forwarding) {
+  constructor(forwarding: Forwarding, flows: readonly Flow[]) {
     this.#forwarding = forwarding
+    const addresses = new Set(flows.flatMap(({ source, destination }) => [source, destination]))
     for (const port of forwarding.ports.values()) {
       for (const frontend of port.frontends) {
+        if (frontend.ip !== undefined && !addresses.has(frontend.ip)) continue
         const owner = new Owner(port, frontend)
         if (frontend.lastPort === undefined)
           this.#exact.set(slot(port.protocol, frontend.ip, frontend.port), owner)
