@@ -91,7 +91,7 @@ describe.each(['legacy', 'nft'] as const)('the %s variant', (variant) => {
         const seen = async () =>
           observedState<IpvsObject>([
             ...observedSets(await namespace.run('ipset', ['save']), family),
-            ...observedRules(await namespace.run(`${program}-save`, [])),
+            ...atOnce(observedRules(await namespace.run(`${program}-save`, []))),
           ])
         try {
           const want = plan(family, detector)

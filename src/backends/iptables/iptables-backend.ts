@@ -110,7 +110,8 @@ export class IptablesBackend implements Backend<BackendObject> {
       this.#observedSets(signal),
       localhost ? this.#observedSettings(signal) : [],
     ])
-    return observedState([...observedObjects(text, { expectsGuard: localhost }), ...sets, ...settings])
+    const rules = await inSlices(observedObjects(text, { expectsGuard: localhost }))
+    return observedState([...rules, ...sets, ...settings])
   }
 
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
@@ -142,7 +143,7 @@ export class IptablesBackend implements Backend<BackendObject> {
   }
 
   async cleanup(signal: AbortSignal, { keep }: CleanupOptions = {}): Promise<readonly string[]> {
-    const rules = keep === 'rules' ? [] : rulesIn(await this.#saved(signal))
+    const rules = keep === 'rules' ? [] : await inSlices(rulesIn(await this.#saved(signal)))
     const sets = keep === 'sets' ? [] : await this.#observedSets(signal)
     const removed = [...rules, ...sets]
     if (removed.length === 0) return []
@@ -198,10 +199,10 @@ async function countersOf(
 }
 
 /** All that is ours or a predecessor's, every copy of it. */
-function rulesIn(text: string): readonly IptablesObject[] {
-  const jumps = observedJumps(text)
+function* rulesIn(text: string): Sliced<readonly IptablesObject[]> {
+  const jumps = yield* observedJumps(text)
   const known = new Set(jumps.map(({ key }) => key))
-  const others = observedObjects(text, { expectsGuard: false }).filter(
+  const others = (yield* observedObjects(text, { expectsGuard: false })).filter(
     ({ kind, key }) => kind === 'chain' || (kind === 'shared-rule' && !known.has(key)),
   )
   return [...jumps, ...others.filter((object) => !isMartianJump(object))]

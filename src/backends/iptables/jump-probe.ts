@@ -8,6 +8,7 @@
  * in its place, which shows in the list of the kernel's large allocations (for all namespaces together, hence a hint
  * and not a proof; every ten seconds it is read in any case).
  */
+import { atOnce } from '../../collections/sliced.ts'
 import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import type { Iptables } from '../../kernel/iptables.ts'
 import { IN_PLACE, type Table } from '../../netfilter/iptables/chain.ts'
@@ -103,7 +104,7 @@ export class JumpProbe {
 /** `text`: the chains of one table as `iptables-save` would print them. */
 export function driftIn(text: string, table: 'nat' | 'filter', servicesText: string): Drift | undefined {
   const seen = new Map(
-    observedObjects(text, { expectsGuard: false }).map((object) => [object.key, object.text]),
+    atOnce(observedObjects(text, { expectsGuard: false })).map((object) => [object.key, object.text]),
   )
   for (const jump of JUMPS) {
     if (jump.table !== table) continue

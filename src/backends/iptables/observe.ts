@@ -1,4 +1,5 @@
 /** What of ours is in the kernel, from the text of `iptables-save`. */
+import type { Sliced } from '../../collections/sliced.ts'
 import type { Chain, IptablesObject, SharedRule } from '../../netfilter/iptables/chain.ts'
 import { IN_PLACE, sharedChain } from '../../netfilter/iptables/chain.ts'
 import {
@@ -17,8 +18,8 @@ export interface ObserveOptions {
 }
 
 /** `text`: all of `iptables-save` for the tables that matter, one after the other. */
-export function observedObjects(text: string, options: ObserveOptions): readonly IptablesObject[] {
-  const chains = parseSave(text, (name) => !name.startsWith('FL-'))
+export function* observedObjects(text: string, options: ObserveOptions): Sliced<readonly IptablesObject[]> {
+  const chains = yield* parseSave(text, (name) => !name.startsWith('FL-'))
   const foreign = chains.filter(({ table, name }) => !isOurs(table, name) && !isLeftover(table, name))
   const formerJumps = copiesOf(FORMER_JUMPS, foreign)
   const inUse = targetsOf(foreign, formerJumps)
@@ -81,8 +82,8 @@ function takesEverything(rule: string): boolean {
 }
 
 /** All copies of our rules in the chains of others, as they are written there. */
-export function observedJumps(text: string): readonly SharedRule[] {
-  const chains = parseSave(text, (name) => !name.startsWith('FL-'))
+export function* observedJumps(text: string): Sliced<readonly SharedRule[]> {
+  const chains = yield* parseSave(text, (name) => !name.startsWith('FL-'))
   return copiesOf(
     JUMPS.filter(({ rule }) => targetOf(rule) !== MARTIAN_FIREWALL),
     chains,

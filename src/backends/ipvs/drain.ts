@@ -5,6 +5,7 @@
  */
 import { parseCommand } from '../../netfilter/ipvs/command.ts'
 import { type RealServer, isDrained } from '../../netfilter/ipvs/virtual-server.ts'
+import type { IpvsObject } from './plan-port.ts'
 
 interface Draining {
   readonly server: RealServer
@@ -80,4 +81,13 @@ export class DrainList {
   forget(server: RealServer): void {
     this.#draining.delete(server.key)
   }
+}
+
+/** How long each real server among these objects may drain, by key, as far as its Service says. */
+export function drainSecondsOf(objects: readonly IpvsObject[]): ReadonlyMap<string, number | undefined> {
+  return new Map(
+    objects.flatMap((object) =>
+      object.kind === 'real-server' ? [[object.key, object.drainSeconds] as const] : [],
+    ),
+  )
 }

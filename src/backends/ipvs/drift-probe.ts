@@ -3,6 +3,7 @@
  * table of virtual servers are asked for within this process, and rules are read only after the kernel's count of
  * transactions (nft variant) or of rules (legacy) has changed.
  */
+import { atOnce } from '../../collections/sliced.ts'
 import type { Iptables } from '../../kernel/iptables.ts'
 import type { IpvsControl } from '../../kernel/ipvs-control.ts'
 import type { IpvsSenses } from '../../kernel/ipvs-senses.ts'
@@ -126,7 +127,7 @@ export class DriftProbe {
     const restMs = hint.isGiven ? RULES_WITH_HINT_MS : RULES_WITHOUT_HINT_MS
     const known = this.#rules
     if (known !== undefined && known.token === hint.token && nowMs - known.readAtMs < restMs) return undefined
-    const wrong = wrongRule(planner.rules(), observedRules(await iptables.saveAll(signal)))
+    const wrong = wrongRule(planner.rules(), atOnce(observedRules(await iptables.saveAll(signal))))
     this.#rules = wrong === undefined ? { token: hint.token, readAtMs: nowMs } : undefined
     return wrong
   }

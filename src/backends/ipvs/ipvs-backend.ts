@@ -30,7 +30,7 @@ import { inSlices } from '../../runtime/in-slices.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, Retirement, ScriptStep } from '../backend.ts'
 import { blamedKey } from './blame.ts'
-import { DrainList } from './drain.ts'
+import { DrainList, drainSecondsOf } from './drain.ts'
 import { DEFAULT_IPVS_SETTINGS, type IpvsSettings, defaultScheduler, wantedSysctls } from './ipvs-settings.ts'
 import { DEVICE, KEEPER } from './names.ts'
 import { observedRules, observedSets, ownServers, ownership, recordedElements } from './observe.ts'
@@ -105,7 +105,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   /** What each script is for, for those who hand it back to be applied. */
   readonly #changes = new WeakMap<KernelScript, Changes<IpvsObject>>()
   /** How long the servers that the last script takes out may drain. */
-  #drainSeconds = new Map<string, number | undefined>()
+  #drainSeconds: ReadonlyMap<string, number | undefined> = new Map()
 
   constructor(wiring: Wiring) {
     const { exec, iptables, log, options } = wiring
@@ -156,11 +156,7 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   *script(changes: Changes<IpvsObject>): Sliced<KernelScript> {
-    this.#drainSeconds = new Map(
-      changes.removed.flatMap((object) =>
-        object.kind === 'real-server' ? [[object.key, object.drainSeconds] as const] : [],
-      ),
-    )
+    this.#drainSeconds = drainSecondsOf(changes.removed)
     const { restore: restoreProgram } = this.#iptables.programs
     const context = { family: this.family, draining: this.#drains.keys, restoreProgram }
     const script = yield* scriptFor(changes, context)
@@ -169,12 +165,18 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   async observe(signal: AbortSignal): Promise<KernelState<IpvsObject>> {
+    const objects = await this.#present(this.#observedRules(signal), signal)
+    this.#ledger.observed(objects)
+    return objects.every(({ kind }) => kind === 'device') ? emptyState() : observedState(objects)
+  }
+
+  async #present(reading: Promise<readonly IpvsObject[]>, signal: AbortSignal) {
     const { family } = this
     this.#ledger.forget()
     this.#probe?.looked()
     const [sets, rules, servers, view] = await Promise.all([
       this.#ipset.save(signal),
-      this.#savedRules(signal),
+      reading,
       this.#control.list(signal),
       this.#ipLink.view(DEVICE, family, signal),
     ])
@@ -191,17 +193,14 @@ export class IpvsBackend implements Backend<IpvsObject> {
     this.#excluded.observe(selectors, isOurs)
     const isOwn = (selector: string) =>
       this.#excluded.covers(selector) ? !this.#excluded.isForeign(selector) : isOurs(selector)
-    const objects: IpvsObject[] = [
+    return [
       ...observedSets(sets, family),
-      ...observedRules(rules),
+      ...rules,
       ...(view.state === 'up' ? [dummyDevice(DEVICE)] : []),
       ...routes,
       ...bound,
       ...this.#withoutDraining(ownServers(servers, isOwn)),
     ]
-    this.#ledger.observed(objects)
-    const isCold = objects.every(({ kind }) => kind === 'device')
-    return isCold ? emptyState() : observedState(objects)
   }
 
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {
@@ -284,7 +283,8 @@ export class IpvsBackend implements Backend<IpvsObject> {
   }
 
   async retire(signal: AbortSignal): Promise<Retirement> {
-    const objects = objectsOf(await this.observe(signal))
+    // Rules are left alone, and they may be all those of another mode, which take long to read.
+    const objects = await this.#present(Promise.resolve([]), signal)
     const selectors = objects.flatMap((object) => (object.kind === 'virtual-server' ? [object.selector] : []))
     const open = await this.#control.connections(new Set(selectors), signal)
     const { removed, waiting } = leavingObjects(objects, open)
@@ -366,9 +366,10 @@ export class IpvsBackend implements Backend<IpvsObject> {
     return script
   }
 
-  async #savedRules(signal: AbortSignal): Promise<string> {
+  async #observedRules(signal: AbortSignal): Promise<readonly IpvsObject[]> {
     const tables = ['nat', 'filter', 'mangle']
-    return (await Promise.all(tables.map((table) => this.#iptables.save(table, signal)))).join('')
+    const texts = await Promise.all(tables.map((table) => this.#iptables.save(table, signal)))
+    return inSlices(observedRules(texts.join('')))
   }
 
   /** The device serves both families, so the last one takes it away. */

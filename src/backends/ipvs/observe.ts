@@ -1,4 +1,5 @@
 /** What of ours is in the kernel, from the texts of four tools. Pure; which of it is ours is README.md's "What is ours". */
+import type { Sliced } from '../../collections/sliced.ts'
 import { type Chain, type SharedRule, sharedRule } from '../../netfilter/iptables/chain.ts'
 import { parseSave, targetOf } from '../../netfilter/iptables/parse-save.ts'
 import { type IpSet, type SetElement, markOf } from '../../netfilter/ipset/ipset.ts'
@@ -40,8 +41,8 @@ export function recordedElements(text: string, family: Family): readonly SetElem
  * Chains of ours, and those of the iptables mode and of a former kube-proxy with the jumps to them, so that they go
  * when this mode takes over. A chain that somebody else's rule leads to cannot be deleted; it stays until that goes.
  */
-export function observedRules(text: string): readonly (Chain | SharedRule)[] {
-  const chains = parseSave(text, (name) => !name.startsWith('FL-'))
+export function* observedRules(text: string): Sliced<readonly (Chain | SharedRule)[]> {
+  const chains = yield* parseSave(text, (name) => !name.startsWith('FL-'))
   const jumps = chains.flatMap(({ table, name, rules }) =>
     rules.flatMap((rule) => KNOWN_JUMPS.find((jump) => isJump(jump, { table, chain: name, rule })) ?? []),
   )

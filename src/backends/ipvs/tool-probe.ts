@@ -3,6 +3,7 @@
  * questions in turn whose answers change when somebody flushes, deletes or restores what is ours: a jump, a virtual
  * server, an address, a set. Each call asks two, so it can be made several times a second.
  */
+import { atOnce } from '../../collections/sliced.ts'
 import type { IpLink } from '../../kernel/ip-link.ts'
 import type { Ipset } from '../../kernel/ipset.ts'
 import type { Iptables } from '../../kernel/iptables.ts'
@@ -85,7 +86,7 @@ export class ToolProbe {
   async #jumps(signal: AbortSignal): Promise<string | undefined> {
     const [table, chains] = TABLES[this.#tableTurn++ % TABLES.length] ?? ['nat', []]
     const text = await this.#options.iptables.listChains(table, chains, signal)
-    const seen = new Set(observedRules(text).map(({ key }) => key))
+    const seen = new Set(atOnce(observedRules(text)).map(({ key }) => key))
     const lost = JUMPS.find((jump) => jump.table === table && !seen.has(jump.key))
     return lost && `jump from ${table} ${lost.chain} is missing: "${lost.rule}"`
   }

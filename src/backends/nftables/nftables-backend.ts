@@ -11,6 +11,7 @@ import type { ServicePortKey } from '../../model/service-port.ts'
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
 import type { TableName } from '../../netfilter/nftables/render-script.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
+import { inSlices } from '../../runtime/in-slices.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Backend, BackendOptions, Drift, KernelScript, ScriptStep } from '../backend.ts'
 import { withoutConnectionCounts } from '../balancing-at-random.ts'
@@ -121,7 +122,8 @@ export class NftablesBackend implements Backend<BackendObject> {
     if (text === undefined) return emptyState()
     const localhost = this.#planned !== undefined && servesLocalhost(this.#planned.node, words)
     const settings = localhost ? await this.#observedSettings(signal) : []
-    return observedState<BackendObject>([...observedObjects(text, words), ...settings])
+    const objects = await inSlices(observedObjects(text, words))
+    return observedState<BackendObject>([...objects, ...settings])
   }
 
   async apply(script: KernelScript, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
  * Reads `iptables-save`, as little of it as needed: which chains exist, how many rules they have, the digest in the
  * first one, who jumps to whom, and the full text of the rules of the few chains that are shared with others.
  */
+import { forEachSliced, type Sliced } from '../../collections/sliced.ts'
 import { type Table, chainText, digestIn } from './chain.ts'
 
 export interface SavedChain {
@@ -25,11 +26,14 @@ interface Draft {
  * Every chain in the order of the text. `keepsRules` says of which chains the rules are wanted: those that are not
  * ours. Lines that are not understood are skipped.
  */
-export function parseSave(text: string, keepsRules: (chain: string) => boolean): readonly SavedChain[] {
+export function* parseSave(
+  text: string,
+  keepsRules: (chain: string) => boolean,
+): Sliced<readonly SavedChain[]> {
   const chains: SavedChain[] = []
   let table: Table | undefined
   let drafts = new Map<string, Draft>()
-  for (const line of lines(text)) {
+  yield* forEachSliced(lines(text), (line) => {
     if (line.startsWith('-A ')) addRule(drafts, line, keepsRules)
     else if (line.startsWith(':')) drafts.set(line.slice(1, line.indexOf(' ')), newDraft())
     else if (line.startsWith('*')) {
@@ -38,7 +42,7 @@ export function parseSave(text: string, keepsRules: (chain: string) => boolean):
     } else if (line === 'COMMIT' && table !== undefined) {
       for (const [name, draft] of drafts) chains.push(savedChain(table, name, draft))
     }
-  }
+  })
   return chains
 }
 

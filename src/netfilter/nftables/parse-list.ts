@@ -18,6 +18,7 @@
  * Of a chain only its hook and the comments of its rules are read; a rule without a comment of ours is read as
  * "foreign" and so never equals one that we want.
  */
+import { forEachSliced, type Sliced } from '../../collections/sliced.ts'
 import { parseIp } from '../../net/ip.ts'
 import { type ChainObject, type ElementObject, anElement, anObservedChain } from './ruleset.ts'
 
@@ -36,7 +37,7 @@ const BLOCK = /^\s*(map|set|chain) (\S+) \{$/
 const FOREIGN = 'a rule of somebody else'
 
 /** `opaque`: sets whose elements are not read, because packets fill them. */
-export function parseList(text: string, opaque: ReadonlySet<string> = new Set()): ListedTable {
+export function* parseList(text: string, opaque: ReadonlySet<string> = new Set()): Sliced<ListedTable> {
   const containers: ListedContainer[] = []
   const chains: ChainObject[] = []
   let at = 0
@@ -53,7 +54,7 @@ export function parseList(text: string, opaque: ReadonlySet<string> = new Set())
     const body = text.slice(next, end < 0 ? text.length : end)
     if (kind === 'chain') chains.push(parseChain(name, body))
     else {
-      const elements = opaque.has(name) ? [] : parseElements(name, body)
+      const elements = opaque.has(name) ? [] : yield* parseElements(name, body)
       containers.push({ kind: kind === 'map' ? 'map' : 'set', name, elements })
     }
     at = end < 0 ? text.length : end + 1
@@ -78,11 +79,13 @@ function parseChain(name: string, body: string): ChainObject {
   return anObservedChain(name, hook, comments)
 }
 
-function parseElements(container: string, body: string): readonly ElementObject[] {
+function* parseElements(container: string, body: string): Sliced<readonly ElementObject[]> {
   const start = body.indexOf('elements = {')
   if (start < 0) return []
   const inner = body.slice(start + 'elements = {'.length, body.lastIndexOf('}'))
-  return inner.split(',').map((text) => parseElement(container, text.trim()))
+  const elements: ElementObject[] = []
+  yield* forEachSliced(inner.split(','), (text) => elements.push(parseElement(container, text.trim())))
+  return elements
 }
 
 function parseElement(container: string, text: string): ElementObject {

@@ -39,7 +39,7 @@ test('observedObjects() finds everything that a plan wrote, with equal texts', (
   const state = new IptablesPlanner(iptablesOptions('IPv4'), 'none').plan(wholeCluster('IPv4'))
   const text = afterScript(atOnce(restoreText(diffState(state, emptyState()))))
   const seen = new Map(
-    observedObjects(text, { expectsGuard: true }).map((object) => [object.key, object.text]),
+    atOnce(observedObjects(text, { expectsGuard: true })).map((object) => [object.key, object.text]),
   )
   for (const fragment of state.values())
     for (const object of fragment.values())
@@ -56,14 +56,16 @@ test('observedObjects() takes over the chains of a kube-proxy, unless others lea
     ':KUBE-SVC-SHORT - [0:0]',
     '-A OTHER -j KUBE-SEP-ABCDEFGHIJKLMNOP',
   )
-  expect(observedObjects(text, NO_GUARD).map(({ key }) => key)).toEqual(['nat/KUBE-SVC-ABCDEFGHIJKLMNOP'])
+  expect(atOnce(observedObjects(text, NO_GUARD)).map(({ key }) => key)).toEqual([
+    'nat/KUBE-SVC-ABCDEFGHIJKLMNOP',
+  ])
 })
 
-test("observedObjects() never claims kubelet's chains", () => {
+test("atOnce(observedObjects()) never claims kubelet's chains", () => {
   const text =
     saved('mangle', ':KUBE-IPTABLES-HINT - [0:0]', ':KUBE-KUBELET-CANARY - [0:0]') +
     saved('filter', ':KUBE-FIREWALL - [0:0]', '-A KUBE-FIREWALL -j DROP')
-  expect(observedObjects(text, NO_GUARD).map(({ kind, key }) => `${kind} ${key}`)).toEqual([
+  expect(atOnce(observedObjects(text, NO_GUARD)).map(({ kind, key }) => `${kind} ${key}`)).toEqual([
     'shared-chain filter/KUBE-FIREWALL exists',
   ])
 })
@@ -80,7 +82,7 @@ test.each([
   },
 ])('observedObjects() judges a jump $name', ({ before, want }) => {
   const text = saved('nat', ':PREROUTING ACCEPT [0:0]', ...before, `-A PREROUTING ${PORTALS}`)
-  expect(observedObjects(text, NO_GUARD)).toEqual([
+  expect(atOnce(observedObjects(text, NO_GUARD))).toEqual([
     expect.objectContaining({ chain: 'PREROUTING', text: want }),
   ])
 })
@@ -89,12 +91,12 @@ test('observedObjects() recognises a jump whatever the order of its parts', () =
   const rule =
     '-m comment --comment "kubernetes load balancer firewall" -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL'
   const text = saved('filter', ':INPUT ACCEPT [0:0]', `-A INPUT ${rule}`)
-  expect(observedObjects(text, NO_GUARD)).toHaveLength(1)
+  expect(atOnce(observedObjects(text, NO_GUARD))).toHaveLength(1)
 })
 
 test('observedObjects() does not take a jump with another comment for ours', () => {
   const text = saved('nat', ':OUTPUT ACCEPT [0:0]', '-A OUTPUT -m comment --comment "mine" -j KUBE-SERVICES')
-  expect(observedObjects(text, NO_GUARD)).toEqual([])
+  expect(atOnce(observedObjects(text, NO_GUARD))).toEqual([])
 })
 
 test('observedJumps() finds every copy, as it is written, and leaves KUBE-FIREWALL alone', () => {
@@ -106,7 +108,7 @@ test('observedJumps() finds every copy, as it is written, and leaves KUBE-FIREWA
     `-A FORWARD -m conntrack --ctstate NEW ${PORTALS}`,
     `-A FORWARD -m conntrack --ctstate NEW ${PORTALS}`,
   )
-  expect(observedJumps(text).map(({ chain, rule }) => `${chain} ${rule}`)).toEqual([
+  expect(atOnce(observedJumps(text)).map(({ chain, rule }) => `${chain} ${rule}`)).toEqual([
     `FORWARD -m conntrack --ctstate NEW ${PORTALS}`,
     `FORWARD -m conntrack --ctstate NEW ${PORTALS}`,
   ])
@@ -159,7 +161,7 @@ test('observedObjects() takes over the rules of IPVS modes with every copy of th
     '-A INPUT -s 10.0.0.1/32 -j KUBE-IPVS-FILTER',
   )
   const jump = 'filter/INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT'
-  expect(observedObjects(text, NO_GUARD).map(({ key }) => key)).toEqual([
+  expect(atOnce(observedObjects(text, NO_GUARD)).map(({ key }) => key)).toEqual([
     'filter/KUBE-NODE-PORT',
     jump,
     `${jump} #2`,

@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { ExcludedServers } from '../../../../src/backends/ipvs/excluded-servers.ts'
 import { allSets, JUMPS } from '../../../../src/backends/ipvs/names.ts'
 import {
@@ -155,7 +156,7 @@ COMMIT
 -A FORWARD -m comment --comment "kube-proxy firewall rules" -j KUBE-PROXY-FIREWALL
 COMMIT
 `
-  const found = observedRules(saved).map(({ key }) => key)
+  const found = atOnce(observedRules(saved)).map(({ key }) => key)
 
   test('finds our chains and jumps, and those of other modes and of kube-proxy', () => {
     expect(found).toEqual(

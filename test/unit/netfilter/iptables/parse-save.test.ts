@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import {
   commentOf,
   parseSave,
@@ -26,7 +27,7 @@ COMMIT
 `
 
 test('parseSave() gives digests and counts of our chains and the rules of others', () => {
-  const chains = parseSave(SAVED, (name) => !name.startsWith('FL-'))
+  const chains = atOnce(parseSave(SAVED, (name) => !name.startsWith('FL-')))
   expect(chains).toEqual([
     {
       table: 'nat',
@@ -43,7 +44,7 @@ test('parseSave() gives digests and counts of our chains and the rules of others
 })
 
 test('parseSave() of nothing is nothing', () => {
-  expect(parseSave('', () => true)).toEqual([])
+  expect(atOnce(parseSave('', () => true))).toEqual([])
 })
 
 test.each([
@@ -67,4 +68,10 @@ test.each([
   ['-m comment --comment "a b" -j X', '-j X'],
 ])('withoutComments(%j) is %j', (rule, want) => {
   expect(withoutComments(rule)).toBe(want)
+})
+
+test('parseSave() pauses while it reads a large table', () => {
+  const rules = Array.from({ length: 20_000 }, (_, n) => `-A FL-A -p tcp --dport ${n} -j ACCEPT`)
+  const text = `*nat\n:FL-A - [0:0]\n${rules.join('\n')}\nCOMMIT\n`
+  expect([...parseSave(text, () => false)].length).toBeGreaterThanOrEqual(10)
 })

@@ -1,3 +1,4 @@
+import { atOnce } from '../../../../src/collections/sliced.ts'
 import { parseList } from '../../../../src/netfilter/nftables/parse-list.ts'
 import { aChain, anElement, commentOf } from '../../../../src/netfilter/nftables/ruleset.ts'
 
@@ -39,7 +40,7 @@ const LISTED = `table ip kube-proxy {
 `
 
 test('parseList() reads containers with their elements and chains with the comments of their rules', () => {
-  const { containers, chains } = parseList(LISTED, new Set(['affinity']))
+  const { containers, chains } = atOnce(parseList(LISTED, new Set(['affinity'])))
   expect(containers).toEqual([
     {
       kind: 'map',
@@ -71,14 +72,14 @@ test.each([
   { text: 'table ip kube-proxy {\n}\n', containers: 0, chains: 0 },
   { text: 'table ip kube-proxy {\n\tset s {\n\t\ttype ipv4_addr\n', containers: 1, chains: 0 },
 ])('parseList() reads $text without complaint', ({ text, containers, chains }) => {
-  const table = parseList(text)
+  const table = atOnce(parseList(text))
   expect([table.containers.length, table.chains.length]).toEqual([containers, chains])
 })
 
 test('parseList() gives the one spelling to IPv6 addresses that have two', () => {
   const text =
     'table ip6 t {\n\tset s {\n\t\telements = { ::10.0.0.1 . 6 . 80, ::1.2.3.0/120,\n\t\t\tfd00::1 . 6 . 80 }\n\t}\n}\n'
-  const keys = parseList(text).containers.flatMap(({ elements }) => elements.map(({ key }) => key))
+  const keys = atOnce(parseList(text)).containers.flatMap(({ elements }) => elements.map(({ key }) => key))
   expect(keys).toEqual(['s ::a00:1 . 6 . 80', 's ::102:300/120', 's fd00::1 . 6 . 80'])
 })
 
