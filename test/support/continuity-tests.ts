@@ -5,7 +5,7 @@ import { FlowReconciler } from '../../src/sync/flow-reconciler.ts'
 import { Conntrack } from '../../src/kernel/conntrack.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { type PortBuilder, aForwarding, anIp, aPort } from './forwarding-builder.ts'
-import type { LoadReport, LoadRequest } from './node-bed-load.ts'
+import { HANG_MS, type LoadReport, type LoadRequest } from './node-bed-load.ts'
 import { NodeBed } from './node-bed.ts'
 import { describeKernel } from './skip-reasons.ts'
 
@@ -101,7 +101,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
           destPort: 80,
           fresh: 2,
           held: 16,
-          timeoutMs: 3000,
+          timeoutMs: HANG_MS,
         },
         {
           protocol: 'TCP',
@@ -110,7 +110,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
           destPort: 30080,
           fresh: 1,
           held: 8,
-          timeoutMs: 3000,
+          timeoutMs: HANG_MS,
         },
       ]
       const started = await Promise.all(clients.map((client) => bed.ask('world', 'load-start', client)))

@@ -26,6 +26,8 @@ export interface LoadReport {
 }
 
 const ECHO_PAUSE_MS = 10
+/** A busy machine is slow for seconds; a connection that nobody answers hangs for minutes. */
+export const HANG_MS = 15_000
 
 export class LoadGenerator {
   readonly #request: LoadRequest

@@ -11,7 +11,7 @@ import { DEFAULT_IPVS_SETTINGS } from '../../src/backends/ipvs/ipvs-settings.ts'
 import { BACKENDS, type BackendKey, SyncedBackend } from './conformance-kernel-backends.ts'
 import { aForwarding, aPort, anIp } from './forwarding-builder.ts'
 import * as layouts from './kube-proxy-layouts.ts'
-import type { LoadReport, LoadRequest } from './node-bed-load.ts'
+import { HANG_MS, type LoadReport, type LoadRequest } from './node-bed-load.ts'
 import { NodeBed } from './node-bed.ts'
 import { describeKernel } from './skip-reasons.ts'
 
@@ -153,7 +153,7 @@ export class SwitchingNode {
 
   /** Pods and outside clients ask for new connections and hold old ones while `work` goes on. */
   async underLoad(work: () => Promise<unknown>): Promise<readonly LoadReport[]> {
-    const common = { protocol: 'TCP' as const, timeoutMs: 3000 }
+    const common = { protocol: 'TCP' as const, timeoutMs: HANG_MS }
     const clients: LoadRequest[] = [
       { ...common, sourceIp: POD, destIp: CLUSTER_IP.IPv4, destPort: 80, fresh: 2, held: 12 },
       { ...common, sourceIp: '203.0.113.2', destIp: NODE_IP, destPort: 30080, fresh: 1, held: 6 },
