@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
 import { ProgramRunner } from '../../../src/kernel/program-runner.ts'
 import { TurnCounter } from '../../support/turn-counter.ts'
@@ -13,6 +14,14 @@ test('ProgramRunner gives input, and tells output, errors and exit code apart', 
 test('ProgramRunner can give input as a file that programs may open', async () => {
   const request = { file: 'sh', args: ['-c', 'cat /dev/stdin'], stdin: 'hello', stdinAsFile: true }
   expect(await runner.run(request)).toMatchObject({ exitCode: 0, stdout: 'hello' })
+})
+
+test('ProgramRunner gives a long input whole, and waits for nobody who does not read it to its end', async () => {
+  const lines = Array.from({ length: 200_000 }, (_, i) => `line ${i} – ü\n`).join('')
+  const sum = await runner.run({ file: 'sha256sum', args: [], stdin: lines })
+  expect(sum.stdout.slice(0, 64)).toBe(createHash('sha256').update(lines).digest('hex'))
+  const one = { exitCode: 0, stdout: 'line 0 – ü\n' }
+  await expect(runner.run({ file: 'head', args: ['-n1'], stdin: lines })).resolves.toMatchObject(one)
 })
 
 test('ProgramRunner survives a program that does not read its input', async () => {
