@@ -42,6 +42,7 @@ export const SCENARIOS: readonly Scenario[] = [
   size(5000, 5),
   size(10_000, 5),
   size(30_000, 5, { changes: 30 }),
+  size(5000, 50, { changes: 20 }),
   size(1000, 50),
   size(1, 5000),
   trouble('churn', 'churn', `${CHURN.perSecond} endpoint changes a second for ${CHURN.seconds} seconds`),
