@@ -6,6 +6,7 @@
 import { type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { BackendName } from '../backends/backend.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
@@ -23,6 +24,11 @@ import { masqueradePodsToOutside, Underlay } from './underlay.ts'
 
 const API_PORT = 6443
 const TOKEN = 'lab'
+/**
+ * Real nodes have processors of their own. From so many nodes for each of ours, the proxies would take all of them to
+ * follow each of hundreds of pods that start, and the pods none.
+ */
+const CROWDED = 4
 
 export interface ClusterLabOptions {
   readonly nodes: number
@@ -172,6 +178,7 @@ async function makeParts(
     token: TOKEN,
     gracefulPods: true,
     certificateHosts: [API_SERVER_IP],
+    endpointUpdatesBatchMs: options.nodes > CROWDED * availableParallelism() ? 1000 : 0,
   })
   await api.start()
   made.defer(async () => api.stop())

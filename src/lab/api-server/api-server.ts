@@ -53,6 +53,8 @@ export interface ApiServerOptions {
   readonly nodePortRange?: NodePortRange
   /** Run the EndpointSlice and Deployment controllers; on by default, except for raw objects. */
   readonly controllers?: boolean
+  /** How long the EndpointSlice controller waits for further changes of Pods; 0 by default. */
+  readonly endpointUpdatesBatchMs?: number
   /** Pods keep existing for their grace period, until a kubelet removes them. */
   readonly gracefulPods?: boolean
   /** Offer `sendInitialEvents` (on by default); off is how servers before 1.32 answer. */
@@ -225,7 +227,9 @@ export class ApiServer {
     if (!(this.#options.controllers ?? !this.#raw)) return []
     const { store, registry } = this
     const parts = { store, registry, clock: this.#clock, log: this.#options.log ?? silentLogger }
-    const controllers = [new DeploymentController(parts), new EndpointSliceController(parts)]
+    const { endpointUpdatesBatchMs = 0 } = this.#options
+    const slices = new EndpointSliceController({ ...parts, endpointUpdatesBatchMs })
+    const controllers = [new DeploymentController(parts), slices]
     for (const controller of controllers) controller.start()
     return controllers
   }

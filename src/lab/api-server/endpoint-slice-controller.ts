@@ -1,5 +1,6 @@
 /**
- * Keeps the EndpointSlices of every Service with a selector equal to its Pods, in the same tick as the change.
+ * Keeps the EndpointSlices of every Service with a selector equal to its Pods, in the same tick as the change, or a while
+ * after the first of several changes of Pods (kube-controller-manager's `--endpoint-updates-batch-period`).
  * Slices that carry another manager's label, or none, are left alone.
  */
 import { type Clock } from '../../runtime/clock.ts'
@@ -24,8 +25,15 @@ export interface ControllerParts {
   readonly log: Logger
 }
 
+export interface EndpointSliceControllerParts extends ControllerParts {
+  /** How long further changes of Pods are waited for; 0: not at all. */
+  readonly endpointUpdatesBatchMs: number
+}
+
 export class EndpointSliceController {
-  readonly #parts: ControllerParts
+  readonly #parts: EndpointSliceControllerParts
+  /** Services whose Pods have changed a moment ago. */
+  readonly #batched = new Set<string>()
   readonly #queue: WorkQueue
   readonly #servicesBySelector = new LabelIndex()
   readonly #podsByLabel = new LabelIndex()
@@ -33,7 +41,7 @@ export class EndpointSliceController {
   /** When the first cause of a pending change came, by Service. */
   readonly #causedAt = new Map<string, number>()
 
-  constructor(parts: ControllerParts) {
+  constructor(parts: EndpointSliceControllerParts) {
     this.#parts = parts
     this.#queue = new WorkQueue(
       (key) => {
@@ -68,7 +76,7 @@ export class EndpointSliceController {
       const { namespace = '', labels = {} } = object.metadata
       if (isCurrent) this.#podsByLabel.add(namespace, labels, keyOf(object))
       else this.#podsByLabel.remove(namespace, labels, keyOf(object))
-      for (const key of this.#servicesBySelector.withAny(namespace, labels)) this.#mark(key)
+      for (const key of this.#servicesBySelector.withAny(namespace, labels)) this.#markSoon(key)
     }
   }
 
@@ -102,6 +110,21 @@ export class EndpointSliceController {
     const after = event.type === 'DELETED' ? undefined : event.entry.object.metadata.labels?.[ZONE_LABEL]
     if (before === after) return
     for (const key of this.#slicesByService.keys()) this.#mark(key)
+  }
+
+  #markSoon(key: string): void {
+    const { clock, endpointUpdatesBatchMs } = this.#parts
+    if (endpointUpdatesBatchMs === 0) {
+      this.#mark(key)
+      return
+    }
+    if (!this.#causedAt.has(key)) this.#causedAt.set(key, clock.now())
+    if (this.#batched.has(key)) return
+    this.#batched.add(key)
+    void clock.sleep(endpointUpdatesBatchMs).then(() => {
+      this.#batched.delete(key)
+      this.#mark(key)
+    })
   }
 
   #mark(key: string): void {

@@ -1,6 +1,7 @@
 import { type ApiObject, specOf, statusOf } from '../../../../src/lab/api-server/api-object.ts'
 import { ApiServer } from '../../../../src/lab/api-server/api-server.ts'
 import { type Json, type JsonObject, valueAt } from '../../../../src/lab/api-server/json.ts'
+import { ManualClock } from '../../../support/manual-clock.ts'
 import { DEPLOYMENTS, ENDPOINT_SLICES, PODS, SERVICES } from '../../../../src/lab/api-server/resources.ts'
 
 interface PodFacts {
@@ -67,6 +68,20 @@ function addresses(server: ApiServer): readonly string[] {
 }
 
 describe('EndpointSliceController', () => {
+  it('writes Pods that come within the batch period together', async () => {
+    const clock = new ManualClock(1000)
+    const server = new ApiServer({ clock, endpointUpdatesBatchMs: 500 })
+    server.create(service())
+    const revision = (): string | undefined => slices(server)[0]?.metadata.resourceVersion
+    const before = revision()
+    server.create(pod('p1', { ip: '10.0.0.1' }))
+    await clock.advance(400)
+    server.create(pod('p2', { ip: '10.0.0.2' }))
+    expect(revision()).toBe(before)
+    await clock.advance(100)
+    expect(addresses(server)).toEqual(['10.0.0.1', '10.0.0.2'])
+  })
+
   it('describes the Pods of a Service in a slice of its own', () => {
     const server = new ApiServer()
     server.load([
