@@ -1,7 +1,7 @@
 /**
- * Which source ports a masqueraded connection may get. A NodePort's number is not among them: its replies would arrive
- * at the port that the Service is asked on. Ports below 1024 are left as the kernel chooses them, which keeps them
- * below 1024: servers such as NFS trust nobody else.
+ * Which source ports a masqueraded connection may get. Ports on which this host is asked for something are not among
+ * them: replies would arrive where questions are expected. Ports below 1024 are left as the kernel chooses them, which
+ * keeps them below 1024: servers such as NFS trust nobody else.
  */
 import type { PortRange } from '../net/port-range.ts'
 
@@ -14,11 +14,11 @@ export interface MasqueradePorts extends PortRange {
 }
 
 /** In this order, the last one with the probability 1; none: any port will do. */
-export function masqueradePorts(nodePorts: PortRange | undefined): readonly MasqueradePorts[] {
-  if (nodePorts === undefined) return []
+export function masqueradePorts(reserved: PortRange | undefined): readonly MasqueradePorts[] {
+  if (reserved === undefined) return []
   const ranges = [
-    { first: UNPRIVILEGED.first, last: Math.min(nodePorts.first - 1, UNPRIVILEGED.last) },
-    { first: Math.max(nodePorts.last + 1, UNPRIVILEGED.first), last: UNPRIVILEGED.last },
+    { first: UNPRIVILEGED.first, last: Math.min(reserved.first - 1, UNPRIVILEGED.last) },
+    { first: Math.max(reserved.last + 1, UNPRIVILEGED.first), last: UNPRIVILEGED.last },
   ].filter(({ first, last }) => first <= last)
   const total = ranges.reduce((sum, range) => sum + sizeOf(range), 0)
   return ranges.map((range, index) => {
