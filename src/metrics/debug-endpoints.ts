@@ -4,9 +4,10 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { Session } from 'node:inspector/promises'
+import type { Readable } from 'node:stream'
 import { getHeapSnapshot } from 'node:v8'
 import type { Clock } from '../runtime/clock.ts'
-import { type HttpAnswer, NOT_FOUND } from '../runtime/http-listener.ts'
+import { type HttpAnswer, NOT_FOUND, type StreamedAnswer } from '../runtime/http-listener.ts'
 
 const DEFAULT_SECONDS = 30
 const LONGEST_SECONDS = 300
@@ -22,9 +23,9 @@ export async function debugAnswer(
   request: IncomingMessage,
   url: URL,
   options: DebugOptions,
-): Promise<HttpAnswer> {
+): Promise<HttpAnswer | StreamedAnswer> {
   if (url.pathname === '/debug/pprof' || url.pathname === '/debug/pprof/') return plain(200, INDEX)
-  if (url.pathname === '/debug/pprof/heap') return download('fairlead.heapsnapshot', await heapSnapshot())
+  if (url.pathname === '/debug/pprof/heap') return download('fairlead.heapsnapshot', getHeapSnapshot())
   if (url.pathname === '/debug/pprof/profile') return profile(url, options.clock)
   if (url.pathname === '/debug/flags/v') return setVerbosity(request, options)
   return NOT_FOUND
@@ -43,18 +44,12 @@ function plain(status: number, body: string): HttpAnswer {
   }
 }
 
-function download(name: string, body: string): HttpAnswer {
+function download<B extends string | Readable>(name: string, body: B) {
   const headers = {
     'Content-Type': 'application/json',
     'Content-Disposition': `attachment; filename="${name}"`,
   }
   return { status: 200, headers, body }
-}
-
-async function heapSnapshot(): Promise<string> {
-  const parts: Buffer[] = []
-  for await (const part of getHeapSnapshot()) parts.push(part as Buffer)
-  return Buffer.concat(parts).toString('utf8')
 }
 
 async function profile(url: URL, clock: Clock): Promise<HttpAnswer> {

@@ -5,7 +5,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { BackendName } from '../backends/backend.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type HttpAnswer, NOT_FOUND, send } from '../runtime/http-listener.ts'
+import { type HttpAnswer, NOT_FOUND, send, type StreamedAnswer } from '../runtime/http-listener.ts'
 import { type DebugOptions, debugAnswer } from './debug-endpoints.ts'
 import { HealthSlis } from './health-slis.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
@@ -27,7 +27,8 @@ export interface MetricsServerOptions {
   readonly debug: DebugOptions
 }
 
-type Route = (request: IncomingMessage, url: URL) => HttpAnswer | Promise<HttpAnswer>
+type Answer = HttpAnswer | StreamedAnswer
+type Route = (request: IncomingMessage, url: URL) => Answer | Promise<Answer>
 
 const NOT_MACHINE_READABLE =
   'Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for debugging purposes only.'
@@ -48,7 +49,7 @@ async function answer(
   options: MetricsServerOptions,
   request: IncomingMessage,
   url: URL | null,
-): Promise<HttpAnswer> {
+): Promise<Answer> {
   if (url === null) return NOT_FOUND
   const route = routes.get(url.pathname)
   if (route !== undefined) return route(request, url)

@@ -4,6 +4,8 @@
  */
 import { type RequestListener, type Server, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { Clock } from './clock.ts'
 import type { Logger } from './logger.ts'
 
@@ -18,10 +20,21 @@ export interface HttpAnswer {
   readonly body: string
 }
 
-/** Sends it in one piece with its length, as Go's server does for short answers. */
-export function send(response: ServerResponse, { status, headers, body }: HttpAnswer): void {
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
-  response.end(body)
+/** An answer that may be too long for one string. */
+export interface StreamedAnswer extends Omit<HttpAnswer, 'body'> {
+  readonly body: Readable
+}
+
+/** Sends it in one piece with its length, as Go's server does for short answers; a stream as it comes. */
+export function send(response: ServerResponse, { status, headers, body }: HttpAnswer | StreamedAnswer): void {
+  if (typeof body === 'string') {
+    response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
+    response.end(body)
+    return
+  }
+  response.writeHead(status, headers)
+  // A client that goes before the end has had enough.
+  pipeline(body, response).catch(() => undefined)
 }
 
 /** Go's answer for a path that nobody serves. */

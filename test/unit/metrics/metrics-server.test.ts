@@ -151,7 +151,12 @@ describe('metricsHandler()', () => {
     expect(profile.nodes.length).toBeGreaterThan(0)
     expect((await full.ask('/debug/pprof/profile?seconds=-1')).status).toBe(400)
     const heap = await full.ask('/debug/pprof/heap')
-    expect([heap.status, (await heap.text()).startsWith('{"snapshot":')]).toEqual([200, true])
+    expect(heap.status).toBe(200)
+    // Of this process it may be longer than a string can be.
+    const reader = heap.body?.getReader()
+    const { value } = (await reader?.read()) as { value: Uint8Array }
+    expect(Buffer.from(value).toString('utf8')).toMatch(/^\{"snapshot":/)
+    await reader?.cancel()
   })
 
   test('sets the verbosity by PUT /debug/flags/v', async () => {
