@@ -1,5 +1,5 @@
 /** `npm run demo` to its end: in every mode, on every pod network, and for users without root. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,6 +11,7 @@ import type { DemoResult } from '../../src/lab/demo/demo-result.ts'
 import { Gate } from '../../src/lab/gate.ts'
 import type { PodNetworkName } from '../../src/lab/networks/pod-network.ts'
 import { umlProblem } from '../../src/lab/uml/uml-machine.ts'
+import { AS_NOBODY, nobodyProblem } from '../support/as-nobody.ts'
 
 /** A machine that is busy with other things needs many times as long as a quiet one. */
 const RUN_MS = 400_000
@@ -19,7 +20,6 @@ jest.setTimeout(RUN_MS + 200_000)
 const ROOT = resolve(import.meta.dirname, '../..')
 const FAIRLEAD = join(ROOT, 'bin/fairlead')
 /** Someone without any right: `nobody` of Debian. */
-const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--']
 
 interface Choice {
   readonly mode: BackendName
@@ -49,15 +49,10 @@ const isRoot = process.getuid?.() === 0
 /** Why this machine can show a choice neither by itself nor in user-mode-linux; `undefined`: it can. */
 async function obstacle({ mode, network, who }: Choice): Promise<string | undefined> {
   if (who === 'root' && !isRoot) return 'it needs root'
-  if (who === 'nobody' && isRoot && !nobodyCanRead()) return 'an ordinary user may not read this folder'
+  const unreadable = who === 'nobody' ? nobodyProblem(join(ROOT, 'dist/main.js')) : undefined
+  if (unreadable !== undefined) return unreadable
   if (who === 'root' && (await obstacleOnHost({ mode, network })) === undefined) return undefined
   return mode === 'nftables' ? 'neither kernel here has nftables NAT' : umlProblem()
-}
-
-/** A checkout below a private folder is root's alone. */
-function nobodyCanRead(): boolean {
-  const [file, ...args] = [...AS_NOBODY, 'test', '-r', join(ROOT, 'dist/main.js')]
-  return spawnSync(file, args).status === 0
 }
 
 interface Outcome {

@@ -60,7 +60,7 @@ class Enclosure {
   #enter(): string[] {
     // The first process of the new PID namespace is the child of `unshare`.
     const { stdout } = spawnSync('pgrep', ['-P', String(this.#holder.pid)], { encoding: 'utf8' })
-    return ['-t', stdout.trim() === '' ? '0' : stdout.trim(), '-m', '-p', '--']
+    return ['-t', stdout.trim() === '' ? '0' : stdout.trim(), '-m', '-p', '-r', '--']
   }
 }
 
