@@ -27,7 +27,7 @@ const USAGE = `Usage: node bench/long-run.ts [--mode MODE] [--minutes N] [--serv
   --services N      how many Services there are (default 1000)
   --seed N          repeats the changes of another run (default: the time)
 `
-/** In user-mode-linux every question to the proxy takes half a minute at this size. */
+/** In user-mode-linux three equal answers of the proxy at this size took more than two minutes. */
 const FOLLOW_TIMEOUT_MS = 600_000
 /** Comes and goes on the node. */
 const ADDRESS = '192.168.77.1/32'
