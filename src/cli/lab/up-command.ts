@@ -78,7 +78,7 @@ async function hold(flags: LabFlags, signal: AbortSignal): Promise<void> {
     lab.api.create(webService())
     announceLab(about(flags), lab.kubeconfigPath)
     process.stdout.write(
-      `The lab is up: ${about(flags)}.\nTry: kubectl --kubeconfig ${lab.kubeconfigPath} get pods,services -o wide\n`,
+      `The lab is up: ${about(flags)}; the pods start.\nTry: kubectl --kubeconfig ${lab.kubeconfigPath} get pods,services -o wide\n`,
     )
     await aborted(signal)
   } finally {
