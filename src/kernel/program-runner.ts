@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ownTurn } from '../runtime/own-turn.ts'
@@ -40,7 +41,7 @@ export class ProgramRunner implements Exec {
     const errors = collect(child.stderr)
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const end = await ended(child, timeoutMs).catch((cause: unknown) => {
-      throw neverRan(request, cause as NodeJS.ErrnoException)
+      throw neverRan(request, cause as NodeJS.ErrnoException, this.#env['PATH'])
     })
     const stderr = errors()
     if (end.exitCode !== null)
@@ -118,13 +119,28 @@ function failure(request: ExecRequest, code: KernelErrorCode, stderr: string, re
   return { code, command, exitCode: undefined, stderr, script: request.stdin ?? '', line: undefined, remedy }
 }
 
-function neverRan(request: ExecRequest, cause: NodeJS.ErrnoException): Error {
+function neverRan(request: ExecRequest, cause: NodeJS.ErrnoException, path = ''): Error {
   if (cause.name === 'AbortError') return cause
-  const missing = cause.code === 'ENOENT'
+  // execvp(3) says "permission denied" of a program that is nowhere when one folder of PATH could not be searched.
+  const missing = cause.code === 'ENOENT' || (cause.code === 'EACCES' && !isIn(path, request.file))
   const remedy = missing ? `install the package that contains "${request.file}"` : 'run as root'
   const code = missing ? 'missing-tool' : 'permission'
   const message = `Cannot run ${request.file}: ${missing ? 'no such program in PATH' : cause.message}; ${remedy}`
   return new KernelError(message, failure(request, code, '', remedy), { cause })
+}
+
+function isIn(path: string, file: string): boolean {
+  if (file.includes('/')) return true
+  const candidates = path.split(delimiter).map((folder) => join(folder, file))
+  return candidates.some((candidate) => isFile(candidate))
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
 }
 
 function killed(request: ExecRequest, why: string, stderr: string): Error {

@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
 import { ProgramRunner } from '../../../src/kernel/program-runner.ts'
 import { TurnCounter } from '../../support/turn-counter.ts'
@@ -37,6 +40,22 @@ test('ProgramRunner names a missing program and the remedy', async () => {
     message:
       'Cannot run no-such-tool: no such program in PATH; install the package that contains "no-such-tool"',
   })
+})
+
+test('ProgramRunner tells a program that is nowhere from one that may not be run', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-path-'))
+  try {
+    // Whatever execve(2) refuses makes execvp(3) say so, even where it goes on looking and finds nothing.
+    mkdirSync(join(folder, 'no-such-tool'))
+    writeFileSync(join(folder, 'not-for-you'), '', { mode: 0o600 })
+    const inFolder = new ProgramRunner({ env: { PATH: folder } })
+    const codeOf = async (file: string): Promise<unknown> =>
+      inFolder.run({ file, args: [] }).catch((thrown: unknown) => (thrown as KernelError).code)
+    expect(await codeOf('no-such-tool')).toBe('missing-tool')
+    expect(await codeOf('not-for-you')).toBe('permission')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('ProgramRunner ends a program that takes too long', async () => {
