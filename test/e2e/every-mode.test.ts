@@ -5,7 +5,7 @@ import { jest } from '@jest/globals'
 import type { Explanation, OpenConnections } from '../../src/explain/explanation.ts'
 import { EVENTS, NODES, SERVICES } from '../../src/lab/api-server/resources.ts'
 import { NetHost } from '../../src/lab/net-host.ts'
-import { type Need, skipReason } from '../support/skip-reasons.ts'
+import { type Need, skipReason, skipTest } from '../support/skip-reasons.ts'
 import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(120_000)
@@ -25,6 +25,12 @@ const MODES = (['iptables', 'nftables', 'ipvs'] as const).filter((mode) => {
     process.stderr.write(`note: left out of the tests of every mode: ${mode}: ${reason}\n`)
   return reason === undefined
 })
+if (MODES.length === 0) skipTest('what is the same in every mode', 'no mode can be tested here')
+
+/** Of each mode, maybe of none. */
+function describeModes(title: string, define: (mode: keyof typeof NEEDS) => void): void {
+  for (const mode of MODES) describe(`${title} in ${mode} mode`, () => define(mode))
+}
 
 /** Of the Service `web`, as the running proxy tells them. */
 async function openConnections(test: TestLab): Promise<OpenConnections> {
@@ -39,7 +45,7 @@ async function openConnections(test: TestLab): Promise<OpenConnections> {
   return (JSON.parse(text) as Explanation).ports[0]!.connections!
 }
 
-describe.each(MODES)('fairlead in %s mode', (mode) => {
+describeModes('fairlead', (mode) => {
   let test: TestLab
 
   beforeAll(async () => {
@@ -140,7 +146,7 @@ describe.each(MODES)('fairlead in %s mode', (mode) => {
   })
 })
 
-describe.each(MODES)('fairlead --init-only in %s mode', (mode) => {
+describeModes('fairlead --init-only', (mode) => {
   it('ends well on a host that can carry the mode, and writes no rule', async () => {
     const host = await NetHost.create('init-only')
     try {

@@ -6,13 +6,14 @@ import { DEPLOYMENTS, SERVICES } from '../../src/lab/api-server/resources.ts'
 import { specOf } from '../../src/lab/api-server/api-object.ts'
 import { Clients } from '../../src/lab/demo/clients.ts'
 import { Tally } from '../../src/lab/demo/tally.ts'
+import { describeKernel } from '../support/skip-reasons.ts'
 import { kill, TestLab } from '../support/test-lab.ts'
 
 jest.setTimeout(60_000)
 
 const KILLS = 100
 
-describe('fairlead --mode iptables', () => {
+describeKernel('fairlead --mode iptables', ['namespaces'], () => {
   let test: TestLab
   let proxy: ChildProcess
 
