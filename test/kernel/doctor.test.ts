@@ -101,6 +101,18 @@ COMMIT
     )
   })
 
+  test('find a table that another mode has left, of either family', async () => {
+    expect(await findings('other-proxies')).toMatchObject([{ level: 'ok' }])
+    for (const family of ['ip', 'ip6']) {
+      await namespace.run('nft', [`add table ${family} kube-proxy; add chain ${family} kube-proxy services`])
+      expect(await findings('other-proxies')).toMatchObject([
+        { level: 'warning', what: 'nftables has a table kube-proxy' },
+      ])
+      expect(await findings('other-proxies', ['--mode=nftables'])).toMatchObject([{ level: 'ok' }])
+      await namespace.run('nft', [`delete table ${family} kube-proxy`])
+    }
+  })
+
   test('find a tunnel, and pods, whose packets do not fit on their way', async () => {
     await namespace.run('ip', ['link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'wire'])
     await namespace.run('ip', ['addr', 'add', '192.0.2.1/24', 'dev', 'uplink'])

@@ -11,6 +11,7 @@ import type { Exec } from '../../kernel/exec.ts'
 import {
   checksumOffloadOf,
   linkFacts,
+  nftTablesIn,
   ruleFacts,
   sysctlFacts,
   underlayOf,
@@ -32,6 +33,9 @@ const TOOLS: readonly (readonly [name: string, args: readonly string[]])[] = [
   ['ip', ['-V']],
 ]
 
+/** "list tables" would read every element of every set, of other software too: seconds in a large cluster. */
+const LIST_CHAINS = ['list', 'chains', 'ip'] as const
+
 const FEATURES: Readonly<Record<Config['mode'], readonly (readonly [string, string, readonly string[]])[]>> =
   {
     iptables: [],
@@ -39,7 +43,7 @@ const FEATURES: Readonly<Record<Config['mode'], readonly (readonly [string, stri
       ['ipset', 'ipset', ['list', '-name']],
       ['ipvs', 'ipvsadm', ['-L', '--timeout']],
     ],
-    nftables: [['nft', 'nft', ['list', 'tables']]],
+    nftables: [['nft', 'nft', LIST_CHAINS]],
   }
 
 const SYSCTLS = [
@@ -83,7 +87,7 @@ export async function gatherFacts(options: GatherOptions): Promise<NodeFacts> {
     ),
     ask('ip', ['-j', 'rule', 'show']).then(ruleFacts),
     savedRules(ask, short ? ['mangle'] : TABLES),
-    ask('nft', ['list', 'tables']),
+    Promise.all([ask('nft', LIST_CHAINS), ask('nft', ['list', 'chains', 'ip6'])]),
     underlayDevice(ask),
     short ? new Map<string, boolean>() : checksumOffloads(ask, links),
   ])
@@ -92,7 +96,7 @@ export async function gatherFacts(options: GatherOptions): Promise<NodeFacts> {
     ...{ nowMs, tools, features, sysctls, links, ipRules, iptables, underlay, checksumOffload },
     capabilities: await capabilities(),
     kernelRelease: release(),
-    nftTables: [...tables.matchAll(/^table (\S+ \S+)$/gm)].map((match) => match[1] ?? ''),
+    nftTables: tables.flatMap(nftTablesIn),
     processes: short ? [] : await processNames(),
     api: undefined,
   }

@@ -64,3 +64,8 @@ function rowsOf(text: string): readonly Readonly<Record<string, unknown>>[] {
     return []
   }
 }
+
+/** Family and name of each table in what `nft list chains` prints. */
+export function nftTablesIn(text: string): readonly string[] {
+  return [...text.matchAll(/^table (\S+ \S+) \{$/gm)].map((match) => match[1] ?? '')
+}
