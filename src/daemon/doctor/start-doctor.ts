@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { gatherFacts } from './gather-facts.ts'
 
+const NOT_WELL = 'This node is not as it should be; "fairlead doctor" tells all'
 /** Programs that do not answer by then are not waited for. */
 const LONGEST_MS = 20_000
 
@@ -44,11 +45,8 @@ export class StartDoctor {
     if (signal.aborted) return
     for (const { check, level, what, remedy } of examine(facts, START_CHECKS)) {
       if (level === 'ok') log.debug({ check, what }, 'Examined this node')
-      else
-        log.warn(
-          { check, level, what, remedy },
-          'This node is not as it should be; "fairlead doctor" tells all',
-        )
+      else if (level === 'error') log.error({ check, what, remedy }, NOT_WELL)
+      else log.warn({ check, what, remedy }, NOT_WELL)
     }
   }
 

@@ -34,7 +34,8 @@ function node(outputs: Readonly<Record<string, string>>): Exec {
 function doctor(exec: Exec): StartDoctor {
   const resolved = resolveConfig([])
   if (!('config' in resolved)) throw new Error('Cannot use the defaults')
-  const log = { ...silentLogger, warn: (facts: object) => void told.push(facts) }
+  const tell = (as: string) => (facts: object) => void told.push({ as, ...facts })
+  const log = { ...silentLogger, warn: tell('warn'), error: tell('error') }
   return new StartDoctor({ config: resolved.config, exec, clock, log })
 }
 
@@ -45,8 +46,8 @@ describe('StartDoctor', () => {
     const bridge = told.filter((facts) => (facts as { check: string }).check === 'br-netfilter')
     expect(bridge).toEqual([
       {
+        as: 'error',
         check: 'br-netfilter',
-        level: 'error',
         what: expect.stringContaining('br_netfilter is not loaded'),
         remedy: expect.stringContaining('modprobe br_netfilter'),
       },
@@ -65,6 +66,11 @@ describe('StartDoctor', () => {
     expect(commands.filter((command) => command.includes('-save'))).toEqual([
       'iptables-nft-save -t mangle',
       'iptables-legacy-save -t mangle',
+    ])
+    // "nft list tables" would read the elements of all of them.
+    expect(commands.filter((command) => command.startsWith('nft list'))).toEqual([
+      'nft list chains ip',
+      'nft list chains ip6',
     ])
     expect(commands.length).toBeLessThan(20)
   })
