@@ -11,6 +11,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { createBackoff } from './backoff.ts'
 import { decideInSlices } from './decide-in-slices.ts'
 import { watchDrift } from './drift-watch.ts'
+import { firstNeededOf } from './priority.ts'
 import { Reconciler, type ReconcilerOptions, type RefusedPort, type SyncResult } from './reconciler.ts'
 import { SyncLoop } from './sync-loop.ts'
 
@@ -127,9 +128,11 @@ export class FamilyPipeline<O extends KernelObject> {
     this.#running = true
     try {
       const startedMs = clock.monotonic()
+      if (this.#decided === undefined) await this.#begin(current, signal)
+      const decidingMs = clock.monotonic()
       const forwarding = await decideInSlices(current, { family, decide, previous: this.#decided })
       this.#decided = current.families[family]
-      const decideMs = clock.monotonic() - startedMs
+      const decideMs = clock.monotonic() - decidingMs
       const result = await this.#reconciler.sync(forwarding, signal)
       this.#forwarding = forwarding
       const repaired = this.#takeRepair(clock.monotonic())
@@ -146,6 +149,16 @@ export class FamilyPipeline<O extends KernelObject> {
     } finally {
       this.#running = false
     }
+  }
+
+  /** Cold start: `kubernetes` and cluster DNS answer before the rest is decided, let alone planned. */
+  async #begin(current: ClusterSnapshot, signal: AbortSignal): Promise<void> {
+    const { decide, family } = this.#options
+    const first = firstNeededOf(current, family)
+    if (first === undefined) return
+    const forwarding = decide(first)
+    this.#decided = first.families[family]
+    await this.#reconciler.begin(forwarding, signal)
   }
 
   async #maintain(signal: AbortSignal): Promise<void> {

@@ -1,10 +1,27 @@
-import type { PortForwarding } from '../forwarding/forwarding.ts'
+import { ShardedMap } from '../collections/sharded-map.ts'
+import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
+import type { ServicePort } from '../model/service-port.ts'
+import type { Family } from '../net/ip.ts'
 
 /**
- * What everything else on a node waits for: the API server's own Service and cluster DNS. At a cold start these are
- * programmed before the other Services.
+ * The cluster as if it had only what everything else on a node waits for: the API server's own Service and cluster
+ * DNS. `undefined` when it has neither, or nothing else.
  */
-export function isFirstNeeded(port: PortForwarding): boolean {
-  if (port.service === 'default/kubernetes') return true
-  return port.service.startsWith('kube-system/') && port.frontends.some((frontend) => frontend.port === 53)
+export function firstNeededOf(snapshot: ClusterSnapshot, family: Family): ClusterSnapshot | undefined {
+  const whole = snapshot.families[family]
+  const ports = [...whole.servicePorts].filter(([, port]) => isFirstNeeded(port))
+  if (ports.length === 0 || ports.length === whole.servicePorts.size) return undefined
+  const servicePorts = ShardedMap.of(ports)
+  const endpoints = ShardedMap.of(
+    ports.flatMap(([key]) => {
+      const found = whole.endpoints.get(key)
+      return found === undefined ? [] : [[key, found] as const]
+    }),
+  )
+  const families = { ...snapshot.families, [family]: { ...whole, servicePorts, endpoints } }
+  return { ...snapshot, families }
+}
+
+function isFirstNeeded({ service, port }: ServicePort): boolean {
+  return service === 'default/kubernetes' || (service.startsWith('kube-system/') && port === 53)
 }

@@ -25,7 +25,6 @@ import {
 import type { Clock } from '../runtime/clock.ts'
 import { inSlices } from '../runtime/in-slices.ts'
 import { planInSlices } from './plan-in-slices.ts'
-import { isFirstNeeded } from './priority.ts'
 
 /** After so many refusals without a single acceptance the fault is not in the service ports. */
 const GENERAL_FAULT = 8
@@ -66,6 +65,8 @@ export class Reconciler<O extends KernelObject> {
   readonly #refused = new Map<ServicePortKey, RefusedPort>()
   #believed: KernelState<O> | undefined
   #applied: Forwarding | undefined
+  /** What `begin` did; it counts as the next sync's. */
+  #begun: Totals | undefined
 
   constructor(options: ReconcilerOptions<O>) {
     this.#options = options
@@ -85,19 +86,35 @@ export class Reconciler<O extends KernelObject> {
     this.#believed = undefined
   }
 
+  /**
+   * Cold start: programs what everything else on the node waits for before the rest is even decided. Only where nothing
+   * that exists would be changed or removed by it: then the kernel answers for nobody yet. What the kernel refuses is
+   * left to the sync, which finds who is to blame. Throws `KernelError` when the kernel cannot be read or written.
+   */
+  async begin(first: Forwarding, signal: AbortSignal): Promise<void> {
+    const total = nothingYet()
+    const have = await this.#look(first, signal)
+    this.#believed = have
+    this.#begun = total
+    total.observed = true
+    const want = this.#options.backend.plan(first)
+    const changes = await inSlices(slicedDiff(want, have))
+    if (changes.updated.length + changes.removed.length > 0) return
+    try {
+      await this.#write(changes, { total, signal })
+    } catch (error) {
+      if (isRejection(error)) return
+      throw error
+    }
+    this.#believed = want
+    this.#applied = first
+  }
+
   /** Throws `KernelError` when the kernel refused something that is no single service port's fault. */
   async sync(forwarding: Forwarding, signal: AbortSignal): Promise<SyncResult> {
     this.#readmit(forwarding)
-    const total = {
-      created: 0,
-      updated: 0,
-      removed: 0,
-      scriptBytes: 0,
-      steps: [],
-      observed: false,
-      planMs: 0,
-      applyMs: 0,
-    }
+    const total = this.#begun ?? nothingYet()
+    this.#begun = undefined
     const accepted = without(forwarding, this.#refused.keys())
     try {
       await this.#bring(accepted, total, signal)
@@ -114,10 +131,9 @@ export class Reconciler<O extends KernelObject> {
     const startedMs = clock.monotonic()
     const have = this.#believed ?? (await this.#look(forwarding, signal))
     total.observed ||= this.#believed === undefined
-    if (this.#believed === undefined) await this.#firstNeeded(forwarding, { have, total, signal })
     const want = await planInSlices(backend, forwarding, this.#applied)
     total.planMs += clock.monotonic() - startedMs
-    await this.#write(await inSlices(slicedDiff(want, this.#believed ?? have)), { total, signal })
+    await this.#write(await inSlices(slicedDiff(want, have)), { total, signal })
     this.#believed = want
     this.#applied = forwarding
   }
@@ -127,27 +143,6 @@ export class Reconciler<O extends KernelObject> {
     const { backend } = this.#options
     backend.plan({ ...forwarding, ports: this.#applied?.ports ?? ShardedMap.empty() })
     return backend.observe(signal)
-  }
-
-  /**
-   * Cold start: what everything else on the node waits for is programmed before the rest is even planned. Only where
-   * nothing that exists would be changed or removed by it: then the kernel answers for nobody yet.
-   */
-  async #firstNeeded(
-    forwarding: Forwarding,
-    context: WriteContext & { have: KernelState<O> },
-  ): Promise<void> {
-    const later = [...forwarding.ports.values()]
-      .filter((port) => !isFirstNeeded(port))
-      .map((port) => port.key)
-    if (later.length === 0 || later.length === forwarding.ports.size) return
-    const first = without(forwarding, later)
-    const want = this.#options.backend.plan(first)
-    const changes = await inSlices(slicedDiff(want, context.have))
-    if (changes.updated.length + changes.removed.length > 0) return
-    await this.#write(changes, context)
-    this.#believed = want
-    this.#applied = first
   }
 
   async #write(changes: Changes<O>, context: WriteContext): Promise<void> {
@@ -237,6 +232,13 @@ export class Reconciler<O extends KernelObject> {
 }
 
 type Totals = { -readonly [Key in keyof SyncResult]: SyncResult[Key] }
+
+function nothingYet(): Totals {
+  return {
+    ...{ created: 0, updated: 0, removed: 0, scriptBytes: 0, steps: [] },
+    ...{ observed: false, planMs: 0, applyMs: 0 },
+  }
+}
 
 interface WriteContext {
   readonly total: Totals

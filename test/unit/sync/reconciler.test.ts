@@ -92,17 +92,44 @@ test('Reconciler looks again after forget()', async () => {
   expect(await reconciler.sync(services(3), signal)).toMatchObject({ created: 1, observed: true })
 })
 
-test('Reconciler programs kubernetes and cluster DNS before everything else at a cold start', async () => {
-  const { backend, reconciler } = setUp()
-  const urgent = [
-    aPort('default/kubernetes').clusterIp('10.96.0.1', 443),
-    aPort('kube-system/kube-dns', { protocol: 'UDP' }).clusterIp('10.96.0.10', 53),
-  ]
-  const rest = Array.from({ length: 20 }, (_, i) => aPort(`ns/s${i}`).clusterIp(`10.0.0.${i}`))
-  await reconciler.sync(aForwarding([...rest, ...urgent]), signal)
-  const keys = backend.writes.map(({ set }) => set.map(([key]) => key).sort())
-  expect(keys[0]).toEqual(['default/kubernetes:/TCP', 'kube-system/kube-dns:/UDP'])
-  expect(keys[1]).toHaveLength(20)
+describe('Reconciler.begin()', () => {
+  const first = services(2)
+
+  test('programs a part in a write of its own, which counts as part of the sync', async () => {
+    const { backend, reconciler } = setUp()
+    await reconciler.begin(first, signal)
+    expect([...backend.kernel.keys()].sort()).toEqual(['ns/s0:/TCP', 'ns/s1:/TCP'])
+    expect(await reconciler.sync(services(20), signal)).toMatchObject({ created: 20, observed: true })
+    expect(backend.writes.map(({ set }) => set.length)).toEqual([2, 18])
+    expect(backend.observations).toBe(1)
+  })
+
+  test('changes nothing that is there, and is not looked for twice', async () => {
+    const { backend, reconciler } = setUp()
+    backend.kernel.set('ns/s5:/TCP', '10.1.0.1:80')
+    await reconciler.begin(first, signal)
+    expect(backend.writes).toEqual([])
+    expect(await reconciler.sync(services(20), signal)).toMatchObject({ created: 19, observed: true })
+    expect(backend.observations).toBe(1)
+  })
+
+  test('leaves what the kernel refuses to the sync', async () => {
+    const { backend, reconciler, refusals } = setUp()
+    backend.refuses.add('ns/s0:/TCP')
+    await reconciler.begin(first, signal)
+    expect(refusals).toEqual([])
+    await reconciler.sync(services(20), signal)
+    expect(backend.kernel.size).toBe(19)
+    expect(refusals).toEqual(['ns/s0:/TCP refused'])
+  })
+
+  test('fails when the kernel cannot be written, and the sync looks anew', async () => {
+    const { backend, reconciler } = setUp()
+    backend.beforeWrite = () => kernelError('busy')
+    await expect(reconciler.begin(first, signal)).rejects.toThrow('refused')
+    backend.beforeWrite = () => undefined
+    expect(await reconciler.sync(services(20), signal)).toMatchObject({ created: 20 })
+  })
 })
 
 describe.each([true, false])(
