@@ -97,6 +97,30 @@ export function serviceObject(size: ClusterSize, service: number): ApiObject {
   }
 }
 
+/** What everything else on a node waits for. They come after all others, in lists and in addresses. */
+const NEEDED = [
+  { name: 'kubernetes', namespace: 'default', port: 443 },
+  { name: 'kube-dns', namespace: 'kube-system', port: 53 },
+] as const
+
+/** `ip:port` of the Services `kubernetes` and cluster DNS; their endpoints listen for TCP. */
+export function neededTargets({ services }: ClusterSize): string[] {
+  return NEEDED.map(({ port }, n) => `${clusterIp(services + n)}:${port}`)
+}
+
+function* neededObjects(size: ClusterSize): Generator<ApiObject> {
+  for (const [n, { name, namespace, port }] of NEEDED.entries()) {
+    const service = size.services + n
+    const one = { services: service + 1, endpoints: 1 }
+    const { spec, ...rest } = serviceObject(size, service)
+    const ports = [{ name: 'tcp', protocol: 'TCP', port, targetPort: PORTS.tcp.target }]
+    yield { ...rest, metadata: { name, namespace }, spec: { ...(spec as object), ports } }
+    const slice = sliceObject(one, { service, slice: 0 }, () => endpointIp(size, 0, 0))
+    const labels = { ...slice.metadata.labels, 'kubernetes.io/service-name': name }
+    yield { ...slice, metadata: { ...slice.metadata, name, namespace, labels } }
+  }
+}
+
 export function sliceCount(size: ClusterSize): number {
   return Math.ceil(size.endpoints / PER_SLICE)
 }
@@ -162,6 +186,7 @@ export function* clusterObjects(size: ClusterSize): Generator<ApiObject> {
     for (let slice = 0; slice < sliceCount(size); slice++)
       yield sliceObject(size, { service, slice }, (slot) => endpointIp(size, service, slot))
   }
+  yield* neededObjects(size)
 }
 
 export type PortName = keyof typeof PORTS

@@ -1,7 +1,7 @@
 /** The control plane's figures of one subject in one bed. Every "works" is a connection that was really answered. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bed } from './bed.ts'
-import { changed, clusterIp, PORTS, type Position, probed } from './cluster.ts'
+import { changed, clusterIp, neededTargets, PORTS, type Position, probed } from './cluster.ts'
 import { cpuOf, type CpuMs, cpuSince, memoryOf, watchTools } from './process-cost.ts'
 import type { Target } from './prober.ts'
 import { RunningProxy } from './proxy.ts'
@@ -18,8 +18,10 @@ const SAMPLE = 64
 export interface StartFigures {
   /** From the start of the process until the last of a sample of Services answered. */
   readonly startMs: number
-  /** Until the first Service answered. */
-  readonly firstMs: number
+  /** Until it had the whole cluster from the API server; `undefined`: its log does not say so. */
+  readonly inSyncMs: number | undefined
+  /** Until the Services `kubernetes` and cluster DNS answered. */
+  readonly neededMs: number
   /** Until each single Service had been seen to answer: an upper limit, since looking takes time. */
   readonly sweptMs: number
   /** What all that has cost. On a busy machine it tells more than the time. */
@@ -65,7 +67,7 @@ export async function measureStart(
   const healthAnswers = health.askHttp('127.0.0.1:10256', '/livez', Math.min(30_000, 2_000 + services))
   try {
     const sampled = sample(services).map((service) => serviceTarget(service))
-    const firstNs = await alive(proxy, bed.prober.untilAllAnswer(sampled.slice(0, 1), START_TIMEOUT_MS))
+    const neededNs = await alive(proxy, bed.prober.untilAllAnswer(neededTargets(bed.size), START_TIMEOUT_MS))
     const lastNs = await alive(proxy, bed.prober.untilAllAnswer(sampled, START_TIMEOUT_MS))
     const all = Array.from({ length: services }, (_, service) => serviceTarget(service))
     const sweptNs = await alive(proxy, bed.prober.untilAllAnswer(all, START_TIMEOUT_MS))
@@ -74,7 +76,8 @@ export async function measureStart(
     const api = traffic(before, await bed.api('stats', null))
     const { longestMs } = await healthAnswers
     const figures = {
-      ...{ startMs: since(lastNs), firstMs: since(firstNs), sweptMs: since(sweptNs) },
+      ...{ startMs: since(lastNs), neededMs: since(neededNs), sweptMs: since(sweptNs) },
+      inSyncMs: inSyncMs(proxy),
       ...{ cpu, toolPeakMb: tools.stop(), longestHealthMs: longestMs, ...api },
     }
     return { proxy, figures }
@@ -158,6 +161,13 @@ function perChange(spent: CpuMs, idle: number, count: number): CpuMs {
 
 function summaryOf(values: readonly number[]): Summary {
   return summarize(values) ?? { count: 0, p50: 0, p90: 0, p99: 0, max: 0 }
+}
+
+function inSyncMs(proxy: RunningProxy): number | undefined {
+  const lists = ['Service', 'EndpointSlice'].map((resource) =>
+    proxy.loggedAtMs('In sync with the API server', `resource=${resource}`),
+  )
+  return lists.includes(undefined) ? undefined : Math.max(...lists.map((ms) => ms ?? 0))
 }
 
 /** Fails as soon as the proxy has ended, instead of waiting for the deadline. */

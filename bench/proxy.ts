@@ -1,7 +1,7 @@
 /** A service proxy while it is measured. */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Bed } from './bed.ts'
 import { spawnInside } from './inside.ts'
@@ -12,14 +12,16 @@ export class RunningProxy {
   /** Monotonic clock, ns, just before the process was made. */
   readonly startedNs: bigint
   readonly #child: ChildProcess
+  readonly #logFile: string
   #lastWords = ''
 
-  private constructor(child: ChildProcess, startedNs: bigint) {
+  private constructor(child: ChildProcess, startedNs: bigint, logFile: string) {
     if (child.pid === undefined)
       throw new Error('Cannot start the proxy: setpriv is missing; install util-linux')
     this.pid = child.pid
     this.startedNs = startedNs
     this.#child = child
+    this.#logFile = logFile
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#lastWords = (this.#lastWords + chunk.toString('utf8')).slice(-2000)
     })
@@ -30,12 +32,24 @@ export class RunningProxy {
     const { command, env } = subject.command(bed)
     const startedNs = process.hrtime.bigint()
     const child = spawnInside(bed.node, command, { stdio: ['ignore', 'pipe', 'pipe'], env })
-    const log = createWriteStream(join(bed.directory, `${subject.name.replaceAll(' ', '-')}.log`), {
-      flags: 'a',
-    })
+    const logFile = join(bed.directory, `${subject.name.replaceAll(' ', '-')}.log`)
+    const log = createWriteStream(logFile, { flags: 'a' })
     child.stdout?.pipe(log, { end: false })
     child.stderr?.pipe(log, { end: false })
-    return new RunningProxy(child, startedNs)
+    return new RunningProxy(child, startedNs, logFile)
+  }
+
+  /**
+   * When a line with all these words was last logged, ms since the start of the process; `undefined`: never, or not as
+   * Fairlead does it.
+   */
+  loggedAtMs(...words: readonly string[]): number | undefined {
+    const line = readFileSync(this.#logFile, 'utf8')
+      .split('\n')
+      .findLast((text) => words.every((word) => text.includes(word)))
+    const epochMs = Date.parse(line?.split(' ')[0] ?? '')
+    const startedEpochMs = Date.now() - Number(process.hrtime.bigint() - this.startedNs) / 1e6
+    return Number.isNaN(epochMs) ? undefined : epochMs - startedEpochMs
   }
 
   /** Throws with its last words when it has ended by itself. */

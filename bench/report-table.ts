@@ -36,6 +36,7 @@ const CONTROL: readonly Column[] = [
   SCENARIO,
   SUBJECT,
   ['start', ({ start }) => ms(start?.startMs)],
+  ['in sync → first needed', ({ start }) => ms(start?.inSyncMs && start.neededMs - start.inSyncMs)],
   ['CPU own', ({ start }) => ms(start?.cpu.own)],
   ['tools', ({ start }) => ms(start?.cpu.tools)],
   ['plain load', ({ plain }) => ms(plain?.loadMs)],
