@@ -27,7 +27,6 @@ export interface SyncReport extends SyncResult {
   readonly family: Family
   readonly revision: number
   readonly forwarding: Forwarding
-  readonly decideMs: number
   readonly totalMs: number
   /** The kernel had been changed by somebody else; what was noticed, and how long it took from there to the repair. */
   readonly repaired: { readonly drift: Drift; readonly tookMs: number } | undefined
@@ -129,10 +128,8 @@ export class FamilyPipeline<O extends KernelObject> {
     try {
       const startedMs = clock.monotonic()
       if (this.#decided === undefined) await this.#begin(current, signal)
-      const decidingMs = clock.monotonic()
       const forwarding = await decideInSlices(current, { family, decide, previous: this.#decided })
       this.#decided = current.families[family]
-      const decideMs = clock.monotonic() - decidingMs
       const result = await this.#reconciler.sync(forwarding, signal)
       this.#forwarding = forwarding
       const repaired = this.#takeRepair(clock.monotonic())
@@ -142,7 +139,6 @@ export class FamilyPipeline<O extends KernelObject> {
         family,
         revision,
         forwarding,
-        decideMs,
         totalMs: clock.monotonic() - startedMs,
         repaired,
       })

@@ -49,8 +49,6 @@ export interface SyncResult {
   readonly steps: KernelScript
   /** The kernel was read because there was no belief. */
   readonly observed: boolean
-  readonly planMs: number
-  readonly applyMs: number
 }
 
 export interface ReconcilerOptions<O extends KernelObject> {
@@ -127,12 +125,10 @@ export class Reconciler<O extends KernelObject> {
 
   /** One attempt, all or nothing as far as the backend can. */
   async #bring(forwarding: Forwarding, total: Totals, signal: AbortSignal): Promise<void> {
-    const { backend, clock } = this.#options
-    const startedMs = clock.monotonic()
+    const { backend } = this.#options
     const have = this.#believed ?? (await this.#look(forwarding, signal))
     total.observed ||= this.#believed === undefined
     const want = await planInSlices(backend, forwarding, this.#applied)
-    total.planMs += clock.monotonic() - startedMs
     await this.#write(await inSlices(slicedDiff(want, have)), { total, signal })
     this.#believed = want
     this.#applied = forwarding
@@ -148,12 +144,10 @@ export class Reconciler<O extends KernelObject> {
   async #write(changes: Changes<O>, context: WriteContext): Promise<void> {
     const { total, signal } = context
     if (isEmpty(changes)) return
-    const { backend, clock } = this.#options
+    const { backend } = this.#options
     const script = await inSlices(backend.script(changes))
-    const startedMs = clock.monotonic()
     this.#believed = undefined
     await backend.apply(script, signal)
-    total.applyMs += clock.monotonic() - startedMs
     total.created += changes.created.length
     total.updated += changes.updated.length
     total.removed += changes.removed.length
@@ -236,7 +230,7 @@ type Totals = { -readonly [Key in keyof SyncResult]: SyncResult[Key] }
 function nothingYet(): Totals {
   return {
     ...{ created: 0, updated: 0, removed: 0, scriptBytes: 0, steps: [] },
-    ...{ observed: false, planMs: 0, applyMs: 0 },
+    observed: false,
   }
 }
 
