@@ -52,6 +52,11 @@ export interface Drift {
 export interface Backend<O extends KernelObject> {
   readonly name: BackendName
   readonly family: Family
+  /**
+   * Adding objects costs what is added, whatever is there, and a script may be made before the last one is applied: then
+   * a cold start is written in many parts. (iptables copies the whole table out of the kernel and back for every write.)
+   */
+  readonly addsCheaply?: boolean
   /** Memoised: equal parts of `forwarding` (by identity) give identical fragments. */
   plan(forwarding: Forwarding): KernelState<O>
   /** Pauses every few milliseconds: the first script of a large cluster takes a quarter of a second to write. */

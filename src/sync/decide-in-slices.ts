@@ -9,8 +9,8 @@ import type { ServicePortKey } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
 import { ownTurn } from '../runtime/own-turn.ts'
 
-/** Service ports per slice: some ten milliseconds of deciding. */
-const SLICE = 250
+/** Service ports and endpoints per slice: some ten milliseconds of deciding. */
+const SLICE = 1500
 
 export interface DecideStep {
   readonly family: Family
@@ -26,16 +26,23 @@ export async function decideInSlices(snapshot: ClusterSnapshot, step: DecideStep
     servicePorts: ShardedMap.empty(),
     endpoints: ShardedMap.empty(),
   }
-  const keys = changedKeys({ servicePorts, endpoints }, target)
-  for (let from = 0; from + SLICE < keys.length; from += SLICE) {
-    const slice = keys.slice(from, from + SLICE)
-    servicePorts = servicePorts.with(slice.map((key) => [key, target.servicePorts.get(key)] as const))
-    endpoints = endpoints.with(slice.map((key) => [key, target.endpoints.get(key)] as const))
+  let slice: ServicePortKey[] = []
+  let size = 0
+  let isLarge = false
+  for (const key of changedKeys({ servicePorts, endpoints }, target)) {
+    slice.push(key)
+    size += 1 + (target.endpoints.get(key)?.length ?? 0)
+    if (size < SLICE) continue
+    servicePorts = servicePorts.with(slice.map((at) => [at, target.servicePorts.get(at)] as const))
+    endpoints = endpoints.with(slice.map((at) => [at, target.endpoints.get(at)] as const))
     const families = { ...snapshot.families, [family]: { ...target, servicePorts, endpoints } }
     await ownTurn()
     decide({ ...snapshot, families })
+    slice = []
+    size = 0
+    isLarge = true
   }
-  if (keys.length > SLICE) await ownTurn()
+  if (isLarge) await ownTurn()
   return decide(snapshot)
 }
 

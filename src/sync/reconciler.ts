@@ -24,7 +24,8 @@ import {
 } from '../netfilter/kernel-state.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { inSlices } from '../runtime/in-slices.ts'
-import { planInSlices } from './plan-in-slices.ts'
+import { type Planned, plansInSlices } from './plan-in-slices.ts'
+import { writeWhilePlanning } from './write-while-planning.ts'
 
 /** After so many refusals without a single acceptance the fault is not in the service ports. */
 const GENERAL_FAULT = 8
@@ -65,6 +66,8 @@ export class Reconciler<O extends KernelObject> {
   #applied: Forwarding | undefined
   /** What `begin` did; it counts as the next sync's. */
   #begun: Totals | undefined
+  /** The kernel has what `begin` wrote, and answers for nobody else. */
+  #isCold = false
 
   constructor(options: ReconcilerOptions<O>) {
     this.#options = options
@@ -95,17 +98,16 @@ export class Reconciler<O extends KernelObject> {
     this.#believed = have
     this.#begun = total
     total.observed = true
-    const want = this.#options.backend.plan(first)
-    const changes = await inSlices(slicedDiff(want, have))
+    const state = this.#options.backend.plan(first)
+    const changes = await inSlices(slicedDiff(state, have))
     if (changes.updated.length + changes.removed.length > 0) return
     try {
-      await this.#write(changes, { total, signal })
+      const write = await this.#prepare(changes, { forwarding: first, state }, { total, signal })
+      await write()
+      this.#isCold = true
     } catch (error) {
-      if (isRejection(error)) return
-      throw error
+      if (!isRejection(error)) throw error
     }
-    this.#believed = want
-    this.#applied = first
   }
 
   /** Throws `KernelError` when the kernel refused something that is no single service port's fault. */
@@ -128,10 +130,15 @@ export class Reconciler<O extends KernelObject> {
     const { backend } = this.#options
     const have = this.#believed ?? (await this.#look(forwarding, signal))
     total.observed ||= this.#believed === undefined
-    const want = await planInSlices(backend, forwarding, this.#applied)
-    await this.#write(await inSlices(slicedDiff(want, have)), { total, signal })
-    this.#believed = want
-    this.#applied = forwarding
+    const inParts = this.#isCold && backend.addsCheaply === true
+    this.#isCold = false
+    await writeWhilePlanning(plansInSlices(backend, forwarding, this.#applied), {
+      inParts,
+      prepare: async (to, from) => {
+        const changes = await inSlices(slicedDiff(to.state, from?.state ?? have))
+        return this.#prepare(changes, to, { total, signal })
+      },
+    })
   }
 
   /** Reads the kernel. What a backend has to look for may depend on the node's settings, so it is told those first. */
@@ -141,18 +148,25 @@ export class Reconciler<O extends KernelObject> {
     return backend.observe(signal)
   }
 
-  async #write(changes: Changes<O>, context: WriteContext): Promise<void> {
-    const { total, signal } = context
-    if (isEmpty(changes)) return
+  /** Writes the script; what it resolves to gives it to the kernel, which then has all of `to`. */
+  async #prepare(
+    changes: Changes<O>,
+    to: Planned<O>,
+    { total, signal }: WriteContext,
+  ): Promise<() => Promise<void>> {
     const { backend } = this.#options
-    const script = await inSlices(backend.script(changes))
-    this.#believed = undefined
-    await backend.apply(script, signal)
-    total.created += changes.created.length
-    total.updated += changes.updated.length
-    total.removed += changes.removed.length
-    for (const step of script) total.scriptBytes += step.stdin.length
-    total.steps = [...total.steps, ...script]
+    const script = isEmpty(changes) ? [] : await inSlices(backend.script(changes))
+    return async () => {
+      this.#believed = undefined
+      if (!isEmpty(changes)) await backend.apply(script, signal)
+      this.#believed = to.state
+      this.#applied = to.forwarding
+      total.created += changes.created.length
+      total.updated += changes.updated.length
+      total.removed += changes.removed.length
+      for (const step of script) total.scriptBytes += step.stdin.length
+      total.steps = [...total.steps, ...script]
+    }
   }
 
   /** Programs all of `forwarding` but the service ports that the kernel refuses. */

@@ -35,6 +35,7 @@ export function kernelError(code: KernelError['code'], message = 'refused'): Ker
 
 export class MemoryBackend implements Backend<KernelObject> {
   readonly name = 'nftables'
+  addsCheaply = false
   readonly family = 'IPv4'
   readonly kernel = new Map<string, string>()
   /** Keys that the kernel refuses. */

@@ -75,6 +75,7 @@ function requirePlainName({ detector }: BackendOptions): void {
 
 export class NftablesBackend implements Backend<BackendObject> {
   readonly name = 'nftables'
+  readonly addsCheaply = true
   readonly #options: BackendOptions
   readonly #exec: Exec
   readonly #nft: Nft

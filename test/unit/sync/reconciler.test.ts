@@ -1,3 +1,4 @@
+import { ShardedMap } from '../../../src/collections/sharded-map.ts'
 import type { Forwarding } from '../../../src/forwarding/forwarding.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { Reconciler } from '../../../src/sync/reconciler.ts'
@@ -102,6 +103,22 @@ describe('Reconciler.begin()', () => {
     expect(await reconciler.sync(services(20), signal)).toMatchObject({ created: 20, observed: true })
     expect(backend.writes.map(({ set }) => set.length)).toEqual([2, 18])
     expect(backend.observations).toBe(1)
+  })
+
+  test('is followed by the rest in parts where adding is cheap', async () => {
+    const { backend, reconciler, refusals } = setUp()
+    backend.addsCheaply = true
+    const whole = services(20_000)
+    const last = [...whole.ports.keys()].at(-1)!
+    backend.refuses.add(last)
+    await reconciler.begin({ ...whole, ports: ShardedMap.of([...whole.ports].slice(0, 2)) }, signal)
+    const result = await reconciler.sync(whole, signal)
+    expect(result).toMatchObject({ created: 19_999, updated: 0, removed: 0 })
+    expect(backend.kernel.size).toBe(19_999)
+    expect(refusals).toEqual([`${last} refused`])
+    // What came before the refused part stays; then it is read what is there.
+    expect(backend.writes.slice(0, 4).map(({ set }) => set.length)).toEqual([2, 6000, 6000, 6000])
+    expect(backend.observations).toBeGreaterThan(1)
   })
 
   test('changes nothing that is there, and is not looked for twice', async () => {
