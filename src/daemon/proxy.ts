@@ -45,9 +45,6 @@ import { startServers } from './servers.ts'
 /** How long detect-local mode NodeCIDR waits for the Node to be given its pod networks. */
 const POD_CIDRS_TIMEOUT_MS = 300_000
 
-/** So long after the first round nobody waits for anything. */
-const SETTLED_MS = 3000
-
 export interface ProxyOptions {
   readonly config: Config
   readonly version: string
@@ -247,11 +244,7 @@ export class Proxy {
   /** What is left to do when Services work: a look at the node, and giving back what only the start needed. */
   async #settle(signal: AbortSignal): Promise<void> {
     await new StartDoctor(this.#options).run(signal)
-    // The first collection frees objects, the second one the pages that they leave.
-    for (let round = 0; round < 2; round++) {
-      await this.#options.clock.sleep(SETTLED_MS, signal).catch(() => undefined)
-      if (!signal.aborted) releaseMemory()
-    }
+    await releaseMemory(this.#options.clock, signal)
   }
 
   #nodePortObserver(signal: AbortSignal): ProxyObserver {
