@@ -16,6 +16,11 @@ export interface KernelObject {
   readonly text: string
 }
 
+/** A setting of the node: every kernel has it, with some value, and giving it another takes nothing from a Service. */
+export function isSetting({ kind }: KernelObject): boolean {
+  return kind === 'sysctl'
+}
+
 export type Fragment<O extends KernelObject> = ReadonlyMap<string, O>
 /** Precondition of a difference: an object key occurs in one fragment only. */
 export type KernelState<O extends KernelObject> = ShardedMap<string, Fragment<O>>

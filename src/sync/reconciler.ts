@@ -18,6 +18,7 @@ import type { ServicePortKey } from '../model/service-port.ts'
 import {
   type Changes,
   isEmpty,
+  isSetting,
   type KernelObject,
   type KernelState,
   slicedDiff,
@@ -100,7 +101,8 @@ export class Reconciler<O extends KernelObject> {
     total.observed = true
     const state = this.#options.backend.plan(first)
     const changes = await inSlices(slicedDiff(state, have))
-    if (changes.updated.length + changes.removed.length > 0) return
+    if ([...changes.updated.map(({ to }) => to), ...changes.removed].some((object) => !isSetting(object)))
+      return
     try {
       const write = await this.#prepare(changes, { forwarding: first, state }, { total, signal })
       await write()

@@ -45,6 +45,8 @@ export class MemoryBackend implements Backend<KernelObject> {
   drift: Drift | undefined
   /** Whether the tool names the culprit. */
   tellsCulprit = false
+  /** Wanted whatever is forwarded; their keys begin with `sysctl`. */
+  settings: readonly KernelObject[] = []
   readonly writes: Step[] = []
   observations = 0
   /** How often the script pauses while it is written. */
@@ -52,7 +54,10 @@ export class MemoryBackend implements Backend<KernelObject> {
   #previous: { ports: Forwarding['ports']; state: KernelState<KernelObject> } | undefined
 
   plan(forwarding: Forwarding): KernelState<KernelObject> {
-    const before = this.#previous ?? { ports: ShardedMap.empty(), state: ShardedMap.empty() }
+    const before = this.#previous ?? {
+      ports: ShardedMap.empty(),
+      state: ShardedMap.of([['settings', fragmentOf(this.settings)]]),
+    }
     const changed = [...before.ports.changesTo(forwarding.ports)].map(({ key, to }) => {
       const text = to?.pools.cluster.map((target) => `${target.ip}:${target.port}`).join() ?? ''
       return [String(key), to && fragmentOf([{ kind: 'port', key, text }])] as const
@@ -74,7 +79,11 @@ export class MemoryBackend implements Backend<KernelObject> {
 
   observe(): Promise<KernelState<KernelObject>> {
     this.observations++
-    const objects = [...this.kernel].map(([key, text]) => ({ kind: 'port', key, text }))
+    const objects = [...this.kernel].map(([key, text]) => ({
+      kind: key.startsWith('sysctl') ? 'sysctl' : 'port',
+      key,
+      text,
+    }))
     return Promise.resolve(objects.length === 0 ? ShardedMap.empty() : observedState(objects))
   }
 

@@ -130,6 +130,15 @@ describe('Reconciler.begin()', () => {
     expect(backend.observations).toBe(1)
   })
 
+  test('may give a setting of the node another value', async () => {
+    const { backend, reconciler } = setUp()
+    backend.settings = [{ kind: 'sysctl', key: 'sysctl route', text: '1' }]
+    backend.kernel.set('sysctl route', '0')
+    await reconciler.begin(first, signal)
+    expect(backend.writes.map(({ set }) => set.length)).toEqual([3])
+    expect(backend.kernel.get('sysctl route')).toBe('1')
+  })
+
   test('leaves what the kernel refuses to the sync', async () => {
     const { backend, reconciler, refusals } = setUp()
     backend.refuses.add('ns/s0:/TCP')
