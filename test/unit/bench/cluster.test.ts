@@ -3,6 +3,8 @@ import {
   clusterIp,
   clusterObjects,
   endpointIp,
+  NAMESPACE,
+  neededTargets,
   probed,
   replacementIp,
   sliceCount,
@@ -39,15 +41,30 @@ test('clusterObjects() are objects that the model understands, as many as the si
   const size = { services: 7, endpoints: 230 }
   const objects = [...clusterObjects(size)]
   const services = objects.filter(({ kind }) => kind === 'Service')
-  const slices = objects.filter(({ kind }) => kind === 'EndpointSlice')
-  expect(services).toHaveLength(7)
+  const all = objects.filter(({ kind }) => kind === 'EndpointSlice')
+  const slices = all.filter(({ metadata }) => metadata.namespace === NAMESPACE)
+  expect(services.filter(({ metadata }) => metadata.namespace === NAMESPACE)).toHaveLength(7)
   expect(slices).toHaveLength(7 * sliceCount(size))
   const endpoints = slices.map((slice) => slice['endpoints'] as readonly unknown[])
   expect(endpoints.flat()).toHaveLength(7 * 230)
   expect(Math.max(...endpoints.map(({ length }) => length))).toBeLessThanOrEqual(100)
   for (const service of services) expect(decodeService(service)).toMatchObject({ rejected: [] })
-  for (const slice of slices)
-    expect(decodeEndpointSlice(slice, (text) => text)).toMatchObject({ rejected: [] })
+  for (const slice of all) expect(decodeEndpointSlice(slice, (text) => text)).toMatchObject({ rejected: [] })
+})
+
+test('clusterObjects() have what a node needs first, at addresses of its own', () => {
+  const size = { services: 7, endpoints: 5 }
+  const needed = [...clusterObjects(size)].filter(
+    ({ kind, metadata }) => kind === 'Service' && metadata.namespace !== NAMESPACE,
+  )
+  expect(needed.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)).toEqual([
+    'default/kubernetes',
+    'kube-system/kube-dns',
+  ])
+  const taken = new Set(Array.from({ length: 7 }, (_, service) => clusterIp(service)))
+  const addresses = neededTargets(size).map((target) => target.split(':')[0]!)
+  expect(addresses.filter((ip) => taken.has(ip))).toEqual([])
+  expect(needed.map(({ spec }) => (spec as { clusterIP: string }).clusterIP)).toEqual(addresses)
 })
 
 test('udpEndpointIps() are the endpoints of the Services that have a UDP port', () => {
