@@ -33,11 +33,16 @@ export async function writeWhilePlanning<Plan>(
     // Who waits for it is told below.
     written.catch(() => (state.hasFailed = true))
   }
-  for await (latest of plans) {
-    planned++
-    if (state.hasFailed) break
-    if (inParts && planned % PLANS_PER_PART === 0) await give(latest)
+  try {
+    for await (latest of plans) {
+      planned++
+      if (state.hasFailed) break
+      if (inParts && planned % PLANS_PER_PART === 0) await give(latest)
+    }
+    if (!state.hasFailed && latest !== undefined && given !== latest) await give(latest)
+  } finally {
+    // Whatever has happened: who comes next must not write beside it.
+    await written.catch(() => undefined)
   }
-  if (!state.hasFailed && latest !== undefined && given !== latest) await give(latest)
   await written
 }

@@ -56,4 +56,15 @@ describe('writeWhilePlanning()', () => {
       expect(events.filter((event) => event.startsWith('written'))).toEqual(['written 0 to 8'])
     },
   )
+
+  test('does not end before the last write does when a part cannot be prepared', async () => {
+    const { events, prepare } = aKernel(200)
+    const failing: typeof prepare = async (want, have) => {
+      if (want === 16) throw new Error('contradiction')
+      return prepare(want, have)
+    }
+    const writing = writeWhilePlanning(plans(20, events), { inParts: true, prepare: failing })
+    await expect(writing).rejects.toThrow('contradiction')
+    expect(events.at(-1)).toBe('written 0 to 8')
+  })
 })
