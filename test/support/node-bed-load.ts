@@ -9,6 +9,8 @@ export interface LoadRequest extends AttemptRequest {
   readonly fresh: number
   /** So many TCP connections are opened once and then asked for an echo again and again. */
   readonly held: number
+  /** Source ports of the new connections, each in turn; otherwise the kernel chooses, and may choose one again. */
+  readonly ports?: { readonly first: number; readonly last: number }
 }
 
 export interface LoadReport {
@@ -37,6 +39,7 @@ export class LoadGenerator {
   readonly #broken: string[] = []
   readonly #held: { readonly socket: Socket; echoes: number }[] = []
   readonly #workers: Promise<void>[]
+  #asked = 0
   #failed = 0
   readonly #synsBefore = synsSentAgain()
   #echoes = 0
@@ -79,7 +82,13 @@ export class LoadGenerator {
   }
 
   async #ask(): Promise<void> {
-    while (!this.#stopping) this.#note(await attempt(this.#request))
+    while (!this.#stopping) this.#note(await attempt({ ...this.#request, ...this.#nextPort() }))
+  }
+
+  #nextPort(): { readonly sourcePort?: number } {
+    const { ports } = this.#request
+    if (ports === undefined) return {}
+    return { sourcePort: ports.first + (this.#asked++ % (ports.last - ports.first + 1)) }
   }
 
   #note(result: Attempt): void {
