@@ -87,7 +87,7 @@ export function reportPage(report: Report): string {
   const charts = chartsOf(report)
   const canvases = charts.map(
     ({ title: name }, i) =>
-      `<div class="chart"><h2>${escapeHtml(name)}</h2><canvas id="chart-${i}" height="110"></canvas></div>`,
+      `<div class="chart"><h2>${escapeHtml(name)}</h2><canvas id="chart-${i}" height="160"></canvas></div>`,
   )
   return PAGE.replaceAll('__TITLE__', () => escapeHtml(title))
     .replace('__TABLES__', () => escapeHtml(reportTables(report)))
