@@ -4,13 +4,13 @@
  * cheaper by that part.
  */
 import type { Backend } from '../backends/backend.ts'
-import { ShardedMap } from '../collections/sharded-map.ts'
+import { type MapChange, ShardedMap } from '../collections/sharded-map.ts'
 import type { Forwarding, PortForwarding } from '../forwarding/forwarding.ts'
-import type { ServicePortKey } from '../model/service-port.ts'
+import type { ServiceKey, ServicePortKey } from '../model/service-port.ts'
 import type { KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import { ownTurn } from '../runtime/own-turn.ts'
 
-/** Service ports and endpoints per slice: about 10 ms of planning. */
+/** Service ports and endpoints per slice: ten to thirty milliseconds of planning. */
 const SLICE = 1500
 
 /** A forwarding and what the kernel is to hold for it. */
@@ -20,8 +20,9 @@ export interface Planned<O extends KernelObject> {
 }
 
 /**
- * A growing part of `forwarding` with its plan, at last the whole. `previous`: the forwarding that was planned last,
- * from which the planner continues.
+ * A growing part of `forwarding` with its plan, at last the whole. The ports of a Service come together: one alone would
+ * make the others of its address unused ports, which are refused. `previous`: the forwarding that was planned last, from
+ * which the planner continues.
  */
 export async function* plansInSlices<O extends KernelObject>(
   backend: Backend<O>,
@@ -30,15 +31,8 @@ export async function* plansInSlices<O extends KernelObject>(
 ): AsyncGenerator<Planned<O>> {
   let ports = previous?.ports ?? ShardedMap.empty<ServicePortKey, PortForwarding>()
   let isLarge = false
-  let slice: [ServicePortKey, PortForwarding | undefined][] = []
-  let size = 0
-  for (const { key, to } of ports.changesTo(forwarding.ports)) {
-    slice.push([key, to])
-    size += 1 + (to?.pools.cluster.length ?? 0)
-    if (size < SLICE) continue
+  for (const slice of fullSlices([...ports.changesTo(forwarding.ports)])) {
     ports = ports.with(slice)
-    slice = []
-    size = 0
     await ownTurn()
     const part = { ...forwarding, ports }
     yield { forwarding: part, state: backend.plan(part) }
@@ -46,6 +40,27 @@ export async function* plansInSlices<O extends KernelObject>(
   }
   if (isLarge) await ownTurn()
   yield { forwarding, state: backend.plan(forwarding) }
+}
+
+type Change = MapChange<ServicePortKey, PortForwarding>
+
+/** The changes in slices that end where a Service ends, without the last slice, which is not full. */
+function* fullSlices(changes: Change[]): Generator<[ServicePortKey, PortForwarding | undefined][]> {
+  changes.sort((a, b) => (a.key < b.key ? -1 : 1))
+  let slice: [ServicePortKey, PortForwarding | undefined][] = []
+  let size = 0
+  for (const [index, change] of changes.entries()) {
+    slice.push([change.key, change.to])
+    size += 1 + (change.to?.pools.cluster.length ?? 0)
+    if (size < SLICE || serviceOf(change) === serviceOf(changes[index + 1])) continue
+    yield slice
+    slice = []
+    size = 0
+  }
+}
+
+function serviceOf(change: Change | undefined): ServiceKey | undefined {
+  return (change?.to ?? change?.from)?.service
 }
 
 /** The plan of the whole. */

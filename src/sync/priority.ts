@@ -1,6 +1,6 @@
 import { ShardedMap } from '../collections/sharded-map.ts'
 import type { ClusterSnapshot } from '../model/cluster-snapshot.ts'
-import type { ServicePort } from '../model/service-port.ts'
+import type { ServiceKey, ServicePort } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
 
 /**
@@ -9,7 +9,10 @@ import type { Family } from '../net/ip.ts'
  */
 export function firstNeededOf(snapshot: ClusterSnapshot, family: Family): ClusterSnapshot | undefined {
   const whole = snapshot.families[family]
-  const ports = [...whole.servicePorts].filter(([, port]) => isFirstNeeded(port))
+  const needed = new Set<ServiceKey>()
+  for (const port of whole.servicePorts.values()) if (isFirstNeeded(port)) needed.add(port.service)
+  // With all of their ports: one alone would make the others unused ports, which are refused.
+  const ports = [...whole.servicePorts].filter(([, { service }]) => needed.has(service))
   if (ports.length === 0 || ports.length === whole.servicePorts.size) return undefined
   const servicePorts = ShardedMap.of(ports)
   const endpoints = ShardedMap.of(

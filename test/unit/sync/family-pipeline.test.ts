@@ -73,9 +73,10 @@ test('FamilyPipeline programs kubernetes and cluster DNS at a cold start before 
   const stop = await run(pipeline, clock)
   expect(backend.writes[0]!.set.map(([key]) => key).sort()).toEqual([
     'default/kubernetes:/TCP',
+    'kube-system/kube-dns:/TCP',
     'kube-system/kube-dns:/UDP',
   ])
-  expect(decidedAtWrite).toEqual([[2], [2, 23]])
+  expect(decidedAtWrite).toEqual([[3], [3, 23]])
   expect(reports).toMatchObject([{ created: 23, observed: true }])
   expect(backend.observations).toBe(1)
   await stop()
