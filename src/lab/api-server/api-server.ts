@@ -13,7 +13,6 @@ import { createServingCertificate, type ServingCertificate } from './certificate
 import { type ClientCounts, ClientStats } from './client-stats.ts'
 import { identified, type RequestTarget } from './decode-request.ts'
 import { DeploymentController } from './deployment-controller.ts'
-import { coreEventOf } from './events-api.ts'
 import { discoveryDocument } from './discovery.ts'
 import { EndpointSliceController } from './endpoint-slice-controller.ts'
 import { type Exchange } from './exchange.ts'
@@ -28,7 +27,7 @@ import { applyPatch } from './patches.ts'
 import { Registry } from './registry.ts'
 import { RequestRouter } from './request-router.ts'
 import { ResourceHandler } from './resource-handler.ts'
-import { NAMESPACES, SERVICE_CIDRS, type ResourceDefinition, resourceOf } from './resources.ts'
+import { NAMESPACES, SERVICE_CIDRS, type ResourceDefinition, resourceOf, storedFormOf } from './resources.ts'
 import { createStandardAdmission } from './standard-admission.ts'
 import { badRequest } from './status-errors.ts'
 import { Store } from './store.ts'
@@ -184,7 +183,7 @@ export class ApiServer {
     this.store.beginBulk()
     for (const object of objects) {
       const definition = definitionOf(object)
-      this.registry.load(definition, definition.storedAs === undefined ? object : coreEventOf(object))
+      this.registry.load(definition, storedFormOf(definition, object))
     }
   }
 
@@ -195,8 +194,7 @@ export class ApiServer {
 
   create(object: ApiObject): ApiObject {
     const definition = definitionOf(object)
-    const stored = definition.storedAs === undefined ? object : coreEventOf(object)
-    return this.registry.create(definition, stored).object
+    return this.registry.create(definition, storedFormOf(definition, object)).object
   }
 
   update(object: ApiObject, options: { subresource?: 'status' } = {}): ApiObject {

@@ -1,8 +1,7 @@
 /** From the body of a request to an object that the registry can take. */
 import { type ApiObject, type ObjectMeta } from './api-object.ts'
-import { coreEventOf } from './events-api.ts'
 import { isObject, type Json, type JsonObject, objectOrEmpty, withoutUndefined } from './json.ts'
-import { apiVersionOf, type ResourceDefinition } from './resources.ts'
+import { apiVersionOf, type ResourceDefinition, storedFormOf } from './resources.ts'
 import { badRequest } from './status-errors.ts'
 
 export interface RequestTarget {
@@ -37,7 +36,7 @@ export function identified(target: RequestTarget, body: JsonObject): ApiObject {
     apiVersion: apiVersionOf(definition),
     metadata: withoutUndefined(identity) as unknown as ObjectMeta,
   }
-  return definition.storedAs === undefined ? object : coreEventOf(object)
+  return storedFormOf(definition, object)
 }
 
 function checkKind(definition: ResourceDefinition, body: JsonObject): void {

@@ -11,6 +11,7 @@ import { type DeleteOptions, type Registry } from './registry.ts'
 import { decodeObject, decodeValue, readBody, type RequestBody } from './request-body.ts'
 import { type ResourcePath } from './request-path.ts'
 import { checkFields } from './request-schema.ts'
+import { isReadOnly } from './resources.ts'
 import { badRequest, methodNotAllowed, notFound, pathNotFound } from './status-errors.ts'
 import { type Store, type StoredObject } from './store.ts'
 import { TableRenderer } from './table-text.ts'
@@ -48,11 +49,14 @@ const COLLECTION_VERBS: Readonly<Record<string, Verb>> = {
   DELETE: 'deletecollection',
 }
 
-/** What a request wants to do with a resource; `undefined` for a method that the API does not have. */
+const READING: ReadonlySet<Verb> = new Set(['get', 'list', 'watch'])
+
+/** What a request wants to do with a resource; `undefined` for a method that the resource does not have. */
 export function verbOf(exchange: Exchange, path: ResourcePath): Verb | undefined {
   const { method = '' } = exchange.request
   if (method === 'GET' && isWatch(exchange.query)) return 'watch'
-  return (path.name === undefined ? COLLECTION_VERBS : NAMED_VERBS)[method]
+  const verb = (path.name === undefined ? COLLECTION_VERBS : NAMED_VERBS)[method]
+  return verb !== undefined && !READING.has(verb) && isReadOnly(path.definition) ? undefined : verb
 }
 
 export class ResourceHandler {

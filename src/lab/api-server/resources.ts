@@ -1,5 +1,7 @@
 /** The resources that the server knows: their names, verbs and columns come from this one table. */
 import { type ApiObject } from './api-object.ts'
+import { betaSliceOf } from './endpoint-slice-beta.ts'
+import { coreEventOf, newEventOf } from './events-api.ts'
 import { type JsonObject } from './json.ts'
 
 export interface ResourceDefinition {
@@ -17,12 +19,21 @@ export interface ResourceDefinition {
   readonly selectableFields: readonly string[]
   /** `metadata.generation` counts the changes of everything but metadata and status. */
   readonly countsGenerations: boolean
-  /** The definition under which objects are stored, where one kind is served by two groups. */
-  readonly storedAs?: ResourceDefinition
+  /** How objects are stored, where one kind is served by two groups or versions. */
+  readonly storedAs?: StoredAs
+}
+
+export interface StoredAs {
+  readonly definition: ResourceDefinition
+  /** A stored object in this form. */
+  readonly present: (stored: ApiObject) => ApiObject
+  /** An object of this form as it is stored; absent: this form can only be read. */
+  readonly store?: (object: ApiObject) => ApiObject
 }
 
 interface Extras {
   readonly group?: string
+  readonly version?: string
   readonly namespaced?: boolean
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]
@@ -131,7 +142,12 @@ export const NEW_EVENTS: ResourceDefinition = {
     shortNames: ['ev'],
     selectableFields: EVENTS.selectableFields,
   }),
-  storedAs: EVENTS,
+  storedAs: { definition: EVENTS, present: newEventOf, store: coreEventOf },
+}
+/** For reading only, as proxies before Kubernetes 1.21 do; not told of in discovery, as servers since 1.25. */
+export const BETA_ENDPOINT_SLICES: ResourceDefinition = {
+  ...define('EndpointSlice', { group: 'discovery.k8s.io', version: 'v1beta1' }),
+  storedAs: { definition: ENDPOINT_SLICES, present: betaSliceOf },
 }
 
 export const RESOURCES: readonly ResourceDefinition[] = [
@@ -155,7 +171,7 @@ export function apiVersionOf(definition: ResourceDefinition): string {
 
 /** The definition for a group, version and plural of a request path. */
 export function findResource(group: string, version: string, plural: string): ResourceDefinition | undefined {
-  return RESOURCES.find(
+  return [...RESOURCES, BETA_ENDPOINT_SLICES].find(
     (definition) =>
       definition.group === group && definition.version === version && definition.plural === plural,
   )
@@ -168,7 +184,17 @@ export function resourceOf(object: ApiObject | JsonObject): ResourceDefinition |
   )
 }
 
+/** Whether this form of a kind is there for reading alone. */
+export function isReadOnly({ storedAs }: ResourceDefinition): boolean {
+  return storedAs !== undefined && storedAs.store === undefined
+}
+
+/** An object of a request in the form in which it is stored. */
+export function storedFormOf(definition: ResourceDefinition, object: ApiObject): ApiObject {
+  return definition.storedAs?.store?.(object) ?? object
+}
+
 /** The definition whose name in the store is used: the core one for events of either group. */
 export function storageOf(definition: ResourceDefinition): ResourceDefinition {
-  return definition.storedAs ?? definition
+  return definition.storedAs?.definition ?? definition
 }

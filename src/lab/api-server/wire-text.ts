@@ -1,17 +1,16 @@
 /** Objects and lists as the bytes of an answer, reusing the text that each stored version keeps. */
 import { type ApiObject } from './api-object.ts'
-import { newEventOf } from './events-api.ts'
 import { apiVersionOf, type ResourceDefinition } from './resources.ts'
 import { type EventType, type StoredObject } from './store.ts'
 
 /** The object as the given resource presents it. */
 export function presented(definition: ResourceDefinition, entry: StoredObject): ApiObject {
-  return definition.storedAs === undefined ? entry.object : newEventOf(entry.object)
+  return definition.storedAs?.present(entry.object) ?? entry.object
 }
 
 /** The JSON text of one object. */
 export function objectText(definition: ResourceDefinition, entry: StoredObject): string {
-  if (definition.storedAs !== undefined) return JSON.stringify(newEventOf(entry.object))
+  if (definition.storedAs !== undefined) return JSON.stringify(presented(definition, entry))
   const { kind, apiVersion } = entry.object
   return `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},${entry.body.slice(1)}`
 }

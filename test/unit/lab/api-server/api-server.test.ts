@@ -101,6 +101,31 @@ describe('ApiServer verbs', () => {
     expect(newer.body.items).toMatchObject([{ note: 'hello', regarding: { name: 'n1' } }])
   })
 
+  it('lets proxies before Kubernetes 1.21 read and watch EndpointSlices in their form', async () => {
+    const server = await startServer()
+    server.create({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'web-1', namespace: 'default' },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.1.0.1'], conditions: { ready: true }, nodeName: 'n1', zone: 'z1' }],
+      ports: [{ name: '', port: 80, protocol: 'TCP' }],
+    })
+    const path = '/apis/discovery.k8s.io/v1beta1/endpointslices'
+    const { body } = await ask(server, path)
+    expect(body).toMatchObject({ kind: 'EndpointSliceList', apiVersion: 'discovery.k8s.io/v1beta1' })
+    const topology = { 'kubernetes.io/hostname': 'n1', 'topology.kubernetes.io/zone': 'z1' }
+    expect(body.items).toMatchObject([{ endpoints: [{ addresses: ['10.1.0.1'], topology }] }])
+    const watch = await TestWatch.open(server, `${path}?watch=true&resourceVersion=0`)
+    expect(await watch.next()).toMatchObject({
+      type: 'ADDED',
+      object: { apiVersion: 'discovery.k8s.io/v1beta1', endpoints: [{ topology }] },
+    })
+    watch.close()
+    const one = '/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices/web-1'
+    expect(await ask(server, one, { method: 'DELETE' })).toMatchObject({ code: 405 })
+  })
+
   it('keeps an object with finalizers until the last one has gone', async () => {
     const server = await startServer()
     const held = configMap('a')
