@@ -7,9 +7,9 @@ import { Progress } from './progress.ts'
 import { reportPage } from './report-page.ts'
 import { reportTables } from './report-table.ts'
 import type { Report, Result } from './results.ts'
-import { type BenchJob, layoutJob, runJob, subjectJob } from './runner.ts'
+import { type BenchJob, layoutJob, runJob, subjectJobs } from './runner.ts'
 import type { Scenario } from './scenarios.ts'
-import { fairlead, type Mode, MODES, peerSubject } from './subjects.ts'
+import { type Mode, MODES } from './subjects.ts'
 import { kernelHasIpvs, MOST_SERVICES_IN_UML } from './uml.ts'
 
 /** `--quick` promises three minutes; what would begin later is left out, and the report says so. */
@@ -51,9 +51,10 @@ async function run(options: Options, jobs: readonly BenchJob[], known: readonly 
       notes.push(`${job.name}: left out, because --quick ends in three minutes`)
       continue
     }
-    const result = await runJob(job, { progress, quick: options.quick, floor: options.floor, logs })
-    if (result.failure !== undefined) progress.step(`failed: ${result.failure.split('\n')[0] ?? ''}`)
-    results.push(result)
+    const found = await runJob(job, { progress, quick: options.quick, floor: options.floor, logs })
+    for (const { failure } of found)
+      if (failure !== undefined) progress.step(`failed: ${failure.split('\n')[0] ?? ''}`)
+    results.push(...found)
   }
   const peers = options.peers.map(({ name, path }) => `${name}=${path}`)
   const tookSeconds = Math.round(elapsed())
@@ -87,10 +88,8 @@ function planJobs({ scenarios, peers, floor }: Options, modes: readonly Mode[]):
   return scenarios.flatMap((scenario) =>
     modes.flatMap((mode) => {
       if (mode === 'ipvs' && !fitsIpvs(scenario)) return []
-      const own = subjectJob(scenario, fairlead(mode), 'fairlead')
-      const others = peers.map((peer) => subjectJob(scenario, peerSubject(peer, mode), 'peer'))
       const layout = floor ? layoutJob(scenario, mode) : undefined
-      return [own, ...others, ...(layout === undefined ? [] : [layout])]
+      return [...subjectJobs(scenario, mode, peers), ...(layout === undefined ? [] : [layout])]
     }),
   )
 }

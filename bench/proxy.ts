@@ -23,7 +23,7 @@ export class RunningProxy {
     this.#child = child
     this.#logFile = logFile
     child.stderr?.on('data', (chunk: Buffer) => {
-      this.#lastWords = (this.#lastWords + chunk.toString('utf8')).slice(-2000)
+      this.#lastWords = (this.#lastWords + chunk.toString('utf8')).slice(-50_000)
     })
   }
 
@@ -56,9 +56,13 @@ export class RunningProxy {
   assertAlive(): void {
     const { exitCode, signalCode } = this.#child
     if (exitCode === null && signalCode === null) return
-    throw new Error(
-      `Cannot measure: the proxy ended (${exitCode ?? signalCode ?? '?'}): ${this.#lastWords.trim()}`,
-    )
+    throw new Error(`Cannot measure: the proxy ended (${exitCode ?? signalCode ?? '?'}): ${this.#lastWord}`)
+  }
+
+  /** What a Go program calls fatal; the stacks of its goroutines follow. Otherwise the last line. */
+  get #lastWord(): string {
+    const lines = this.#lastWords.trim().split('\n')
+    return lines.findLast((line) => /^F\d{4} /.test(line)) ?? lines.at(-1) ?? ''
   }
 
   async kill(signal: NodeJS.Signals): Promise<void> {

@@ -10,7 +10,15 @@ import { loadNow } from './machine.ts'
 import type { Job, Progress } from './progress.ts'
 import type { Result, SubjectKind } from './results.ts'
 import type { Scenario } from './scenarios.ts'
-import type { Mode, Subject } from './subjects.ts'
+import {
+  fairlead,
+  METRICS_ADDRESS,
+  type Mode,
+  type Peer,
+  peerSubject,
+  proxyModeOf,
+  type Subject,
+} from './subjects.ts'
 import { measureSustained } from './sustained.ts'
 import { measureTrouble } from './trouble.ts'
 import { benchInUml, kernelHasIpvs } from './uml.ts'
@@ -25,6 +33,8 @@ export interface BenchJob extends Job {
   readonly mode: Mode
   /** `undefined` for a layout. */
   readonly subject: Subject | undefined
+  /** Measured by the same job, because a machine of its own must be booted for it. */
+  readonly peers: readonly Peer[]
 }
 
 export interface RunnerOptions {
@@ -37,11 +47,16 @@ export interface RunnerOptions {
 
 type Figures = { -readonly [Key in keyof Result]?: Result[Key] }
 
-export function subjectJob(scenario: Scenario, subject: Subject, kind: SubjectKind): BenchJob {
-  const name = `${subject.name}, ${scenario.about}`
+/** Fairlead and its peers in one scenario and mode. */
+export function subjectJobs(scenario: Scenario, mode: Mode, peers: readonly Peer[]): BenchJob[] {
+  const own = fairlead(mode)
   const usualSeconds = scenario.exercise === 'size' ? 12 + scenario.services / 400 : 40
-  const expectedSeconds = needsUml(subject.mode) ? 120 : usualSeconds
-  return { name, scenario, kind, mode: subject.mode, subject, expectedSeconds }
+  const job = (subject: Subject, kind: SubjectKind): BenchJob => {
+    const name = `${subject.name}, ${scenario.about}`
+    return { name, scenario, kind, mode, subject, peers: [], expectedSeconds: usualSeconds }
+  }
+  if (needsUml(mode)) return [{ ...job(own, 'fairlead'), peers, expectedSeconds: 120 * (1 + peers.length) }]
+  return [job(own, 'fairlead'), ...peers.map((peer) => job(peerSubject(peer, mode), 'peer'))]
 }
 
 /** kube-proxy's layout in this mode; `undefined` where it would tell nothing or take too long. */
@@ -52,12 +67,13 @@ export function layoutJob(scenario: Scenario, mode: Mode): BenchJob | undefined 
   const tooSlow = mode !== 'iptables-legacy' && services * endpoints > 25_000
   if (mode === 'ipvs' || exercise !== 'size' || tooLarge || tooSlow) return undefined
   const name = `kube-proxy's layout, ${mode}, ${scenario.about}`
-  return { name, scenario, kind: 'layout', mode, subject: undefined, expectedSeconds: 5 + services / 200 }
+  const expectedSeconds = 5 + services / 200
+  return { name, scenario, kind: 'layout', mode, subject: undefined, peers: [], expectedSeconds }
 }
 
 /** Never rejects: what went wrong is part of the result. */
-export async function runJob(job: BenchJob, options: RunnerOptions): Promise<Result> {
-  const { scenario, kind, mode, subject } = job
+export async function runJob(job: BenchJob, options: RunnerOptions): Promise<Result[]> {
+  const { scenario, kind, mode, subject, peers } = job
   const { name, services, endpoints } = scenario
   const known = {
     ...{ scenario: name, services, endpoints, kind, mode },
@@ -66,12 +82,12 @@ export async function runJob(job: BenchJob, options: RunnerOptions): Promise<Res
   }
   const figures: Figures = {}
   try {
-    if (needsUml(mode)) return await benchInUml(name, options)
+    if (needsUml(mode)) return await benchInUml(name, { quick: options.quick, peers })
     await inBed(job, { figures, options })
   } catch (error) {
     figures.failure = error instanceof Error ? error.message : String(error)
   }
-  return { ...known, ...figures }
+  return [{ ...known, ...figures }]
 }
 
 function needsUml(mode: Mode): boolean {
@@ -110,6 +126,7 @@ async function measureSubject(
   figures.start = start
   let running = proxy
   try {
+    await checkMode(bed, mode)
     if (scenario.exercise === 'size') {
       progress.step('new connections')
       figures.data = await measureData(bed, scenario.connections)
@@ -131,6 +148,15 @@ async function measureSubject(
   if (!options.floor || scenario.exercise !== 'size' || job.kind !== 'fairlead') return
   progress.step('the same objects by the plain tool')
   figures.plain = await measurePlain(bed, mode)
+}
+
+/** A peer that does not know a mode takes another one; its figures would stand under the wrong name. */
+async function checkMode(bed: Bed, mode: Mode): Promise<void> {
+  const wanted = proxyModeOf(mode)
+  const script = `process.stdout.write(await (await fetch('http://${METRICS_ADDRESS}/proxyMode')).text())`
+  const runs = await bed.node.run(process.execPath, ['--input-type=module', '--eval', script])
+  if (runs === wanted) return
+  throw new Error(`Cannot measure ${wanted} mode: the proxy runs in ${runs} mode; leave this mode out`)
 }
 
 function copyLogs(bed: Bed, directory: string): void {

@@ -7,6 +7,9 @@ import { CLUSTER_CIDR, NODE_NAME } from './cluster.ts'
 export type Mode = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'ipvs'
 export const MODES: readonly Mode[] = ['iptables-legacy', 'iptables-nft', 'nftables', 'ipvs']
 
+/** Where every subject tells its metrics, and its mode under `/proxyMode`. */
+export const METRICS_ADDRESS = '127.0.0.1:10249'
+
 export interface Peer {
   readonly name: string
   /** Of a binary that takes kube-proxy's flags. */
@@ -63,14 +66,19 @@ export function variantOf(mode: Mode): 'legacy' | 'nft' {
   return mode === 'iptables-legacy' || mode === 'ipvs' ? 'legacy' : 'nft'
 }
 
+/** As the flag `--proxy-mode` and the endpoint `/proxyMode` say it. */
+export function proxyModeOf(mode: Mode): 'iptables' | 'nftables' | 'ipvs' {
+  return mode === 'iptables-legacy' || mode === 'iptables-nft' ? 'iptables' : mode
+}
+
 function proxyFlags(mode: Mode, bed: Bed): string[] {
   return [
-    `--proxy-mode=${mode.startsWith('iptables') ? 'iptables' : mode}`,
+    `--proxy-mode=${proxyModeOf(mode)}`,
     `--kubeconfig=${bed.kubeconfig}`,
     `--hostname-override=${NODE_NAME}`,
     `--cluster-cidr=${CLUSTER_CIDR}`,
     '--healthz-bind-address=127.0.0.1:10256',
-    '--metrics-bind-address=127.0.0.1:10249',
+    `--metrics-bind-address=${METRICS_ADDRESS}`,
   ]
 }
 

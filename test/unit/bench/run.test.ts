@@ -1,7 +1,7 @@
 import { parseOptions } from '../../../bench/options.ts'
 import { parseCpu, parseMemory } from '../../../bench/process-cost.ts'
 import { Progress, remainingText } from '../../../bench/progress.ts'
-import { layoutJob } from '../../../bench/runner.ts'
+import { layoutJob, subjectJobs } from '../../../bench/runner.ts'
 import { SCENARIOS } from '../../../bench/scenarios.ts'
 import { parseIperf, parseWrk } from '../../../bench/sustained.ts'
 import { parsePeer } from '../../../bench/subjects.ts'
@@ -96,4 +96,19 @@ test('layoutJob() leaves out what would take minutes or tell nothing', () => {
   expect(job('1000x5', 'nftables')).toBeDefined()
   expect(job('1000x5', 'ipvs')).toBeUndefined()
   expect(job('churn', 'iptables-legacy')).toBeUndefined()
+})
+
+test('subjectJobs() measures a peer beside Fairlead, in the same machine where one must be booted', () => {
+  const peer = { name: 'other', path: process.execPath }
+  const [scenario] = SCENARIOS
+  const jobs = subjectJobs(scenario!, 'nftables', [peer])
+  expect(jobs.map(({ name, kind }) => [name.split(',')[0], kind])).toEqual([
+    ['fairlead nftables', 'fairlead'],
+    ['other nftables', 'peer'],
+  ])
+  const ipvs = subjectJobs(scenario!, 'ipvs', [peer])
+  expect(ipvs.flatMap(({ subject, peers }) => [subject?.program, ...peers.map(({ name }) => name)])).toEqual([
+    'fairlead',
+    'other',
+  ])
 })
