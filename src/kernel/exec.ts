@@ -6,7 +6,7 @@ export interface ExecRequest {
   readonly file: string
   readonly args: readonly string[]
   readonly stdin?: string
-  /** Give standard input as a file: for programs that open `/dev/stdin`, which is no file while it is a pipe of ours. */
+  /** Give standard input as a file: for programs that open `/dev/stdin`, which cannot be opened while it is a pipe of ours. */
   readonly stdinAsFile?: boolean
   /** Milliseconds after which the program is killed; default 60,000. */
   readonly timeoutMs?: number

@@ -13,6 +13,8 @@ export type NftTable = `${'ip' | 'ip6'} ${string}`
 /** Oldest versions that have what we use: maps of concatenated keys with numbers, and their intervals. */
 const OLDEST_NFT = [1, 0, 1] as const
 const OLDEST_KERNEL = [5, 13] as const
+/** The oldest that was seen to take a drawn number as part of a key; those between are asked (0.9.8 refuses it). */
+const OLDEST_SEEN_NFT = [1, 0, 6] as const
 
 export class Nft {
   readonly #exec: Exec
@@ -30,7 +32,22 @@ export class Nft {
     const version = /v(\d+(?:\.\d+)+)/.exec(stdout)?.[1] ?? '0'
     if (isOlder(version, OLDEST_NFT)) throw tooOld('nft', version, OLDEST_NFT)
     if (isOlder(kernelRelease, OLDEST_KERNEL)) throw tooOld('Linux', kernelRelease, OLDEST_KERNEL)
+    if (isOlder(version, OLDEST_SEEN_NFT) && !(await this.#takesNumbersInKeys()))
+      throw tooOld('nft', version, OLDEST_SEEN_NFT)
     return version
+  }
+
+  /** Nothing is written: nft only says whether it could be. */
+  async #takesNumbersInKeys(): Promise<boolean> {
+    const map = 'map ip fairlead-check numbers { typeof ip daddr . numgen inc mod 2 : ip daddr; }'
+    const stdin = `add table ip fairlead-check\nadd ${map}\n`
+    const { stderr } = await this.#exec.run({
+      file: 'nft',
+      args: ['--check', '-f', '-'],
+      stdin,
+      stdinAsFile: true,
+    })
+    return !stderr.includes('can not use variable sized data types')
   }
 
   /** All of the table, numbers as numbers; `undefined` when there is no such table. */
@@ -47,7 +64,8 @@ export class Nft {
 
   /** Resolves to whether there was one. */
   async deleteTable(signal: AbortSignal): Promise<boolean> {
-    const request = { file: 'nft', args: ['-f', '-'], stdin: `delete table ${this.table}\n`, signal }
+    const stdin = `delete table ${this.table}\n`
+    const request = { file: 'nft', args: ['-f', '-'], stdin, stdinAsFile: true, signal }
     return (await this.#unlessMissing(request, `Cannot delete table ${this.table}`)) !== undefined
   }
 

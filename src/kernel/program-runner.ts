@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { closeSync, existsSync, openSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -36,7 +36,7 @@ export class ProgramRunner implements Exec {
     // the same time would add up.
     await ownTurn()
     const startedMs = performance.now()
-    const child = this.#start(request)
+    const child = await this.#start(request)
     const output = collect(child.stdout)
     const errors = collect(child.stderr)
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
@@ -49,10 +49,10 @@ export class ProgramRunner implements Exec {
     throw killed(request, end.timedOut ? `${timeoutMs} ms passed` : `signal ${end.signal ?? '?'}`, stderr)
   }
 
-  #start(request: ExecRequest): ChildProcess {
+  async #start(request: ExecRequest): Promise<ChildProcess> {
     const [file, ...args] = [...this.#prefix, request.file, ...request.args] as [string, ...string[]]
     const stdin = request.stdin ?? ''
-    const input = request.stdinAsFile === true ? unlinkedFile(stdin) : 'pipe'
+    const input = request.stdinAsFile === true ? await unlinkedFile(stdin) : 'pipe'
     const stdio: StdioOptions = [input, 'pipe', 'pipe']
     const child = spawn(file, args, { env: this.#env, stdio, signal: request.signal })
     if (typeof input === 'number') closeSync(input)
@@ -105,13 +105,27 @@ function collect(stream: Readable | null): () => string {
   return () => Buffer.concat(chunks).toString('utf8')
 }
 
-/** An open file with this content and no name: it is gone when the last reader is. */
-function unlinkedFile(content: string): number {
+/** An open file with this content and no name: it is gone when the last reader is. It is read from its beginning. */
+async function unlinkedFile(content: string): Promise<number> {
   const path = `${existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/fairlead-${process.pid}-${randomUUID()}`
-  writeFileSync(path, content, { mode: 0o600 })
-  const file = openSync(path, 'r')
-  unlinkSync(path)
-  return file
+  const file = openSync(path, 'wx+', 0o600)
+  try {
+    unlinkSync(path)
+    let length = 0
+    for (const piece of pieces(content)) {
+      if (length > 0) await ownTurn()
+      // With a position, the file's own stays at the beginning, where the program goes on.
+      for (let rest = Buffer.from(piece); rest.length > 0;) {
+        const written = writeSync(file, rest, 0, rest.length, length)
+        rest = rest.subarray(written)
+        length += written
+      }
+    }
+    return file
+  } catch (error) {
+    closeSync(file)
+    throw error
+  }
 }
 
 function failure(request: ExecRequest, code: KernelErrorCode, stderr: string, remedy: string) {
@@ -144,7 +158,8 @@ function isFile(path: string): boolean {
 }
 
 function killed(request: ExecRequest, why: string, stderr: string): Error {
-  const remedy = 'look for a process that holds the xtables lock or for an overloaded machine'
+  const remedy =
+    'look for a process that holds the xtables lock or an overloaded machine, or choose a mode that writes less at once (nftables)'
   return new KernelError(
     `Cannot finish ${request.file}: ended after ${why}; ${remedy}`,
     failure(request, 'timeout', stderr, remedy),

@@ -172,7 +172,8 @@ export class NftablesBackend implements Backend<BackendObject> {
 
   async #applyStep(step: ScriptStep, signal: AbortSignal, attempts = REMOVE_ATTEMPTS): Promise<void> {
     const { file, args, stdin, purpose } = step
-    const request = { file, args, stdin, signal }
+    // Old versions of nft open /dev/stdin by its name.
+    const request = { file, args, stdin, stdinAsFile: true, signal }
     const result = await this.#exec.run(request)
     if (result.exitCode === 0) return
     const error = classifyFailure(request, result, `Cannot ${purpose} for ${this.family}`)

@@ -17,7 +17,7 @@ export const privileges: Check = {
 /** Oldest versions that have what the modes use. */
 const TOOLS: Readonly<Record<string, readonly number[]>> = {
   iptables: [1, 6, 2],
-  nft: [1, 0, 1],
+  nft: [1, 0, 6],
   ipset: [6, 0],
   conntrack: [1, 4, 0],
   ip: [0],

@@ -39,12 +39,27 @@ test.each([
   await expect(refused).rejects.toThrow(names)
 })
 
+test('requireVersions() asks an nft that nobody has tried whether it can hold the maps', async () => {
+  const refusal =
+    '/dev/stdin:2:71-82: Error: can not use variable sized data types (integer) in concat expressions\n'
+  const refused = answering({ stdout: 'nftables v1.0.1', exitCode: 1, stderr: refusal })
+  await expect(refused.nft.requireVersions('6.1.0')).rejects.toThrow(
+    'Cannot use nftables mode: nft 1.0.1 is too old; install nft 1.0.6 or newer, or choose --mode iptables',
+  )
+  expect(refused.requests.map(({ args }) => args.join(' '))).toEqual(['--version', '--check -f -'])
+  const able = answering({ stdout: 'nftables v1.0.6' })
+  await able.nft.requireVersions('6.1.0')
+  expect(able.requests).toHaveLength(1)
+})
+
 test('list() and deleteTable() name their own table only, and take its absence for an answer', async () => {
   const stderr = 'Error: No such file or directory\nlist table ip kube-proxy\n              ^^^^^^^^^^\n'
   const { nft, requests } = answering({ exitCode: 1, stderr })
   expect(await nft.list(signal)).toBeUndefined()
   expect(await nft.listSet('nodeport-ips', signal)).toBeUndefined()
   expect(await nft.deleteTable(signal)).toBe(false)
+  // Versions before 1.0 open /dev/stdin by its name.
+  expect(requests.at(-1)?.stdinAsFile).toBe(true)
   expect(requests.map(({ args, stdin = '' }) => [...args, stdin].join(' '))).toEqual([
     '-n list table ip kube-proxy ',
     '-n list set ip kube-proxy nodeport-ips ',

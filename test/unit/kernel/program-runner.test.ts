@@ -19,6 +19,20 @@ test('ProgramRunner can give input as a file that programs may open', async () =
   expect(await runner.run(request)).toMatchObject({ exitCode: 0, stdout: 'hello' })
 })
 
+test.each(['cat', 'cat /dev/stdin'])(
+  'ProgramRunner gives a long input whole as a file to "%s"',
+  async (read) => {
+    const lines = Array.from({ length: 200_000 }, (_, i) => `line ${i} – ü\n`).join('')
+    const sum = await runner.run({
+      file: 'sh',
+      args: ['-c', `${read} | sha256sum`],
+      stdin: lines,
+      stdinAsFile: true,
+    })
+    expect(sum.stdout.slice(0, 64)).toBe(createHash('sha256').update(lines).digest('hex'))
+  },
+)
+
 test('ProgramRunner gives a long input whole, and waits for nobody who does not read it to its end', async () => {
   const lines = Array.from({ length: 200_000 }, (_, i) => `line ${i} – ü\n`).join('')
   const sum = await runner.run({ file: 'sha256sum', args: [], stdin: lines })
