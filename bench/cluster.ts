@@ -97,7 +97,7 @@ export function serviceObject(size: ClusterSize, service: number): ApiObject {
   }
 }
 
-/** What everything else on a node waits for. They come after all others, in lists and in addresses. */
+/** What everything else on a node waits for. They are the last of the lists, which are in the order of names. */
 const NEEDED = [
   { name: 'kubernetes', namespace: 'default', port: 443 },
   { name: 'kube-dns', namespace: 'kube-system', port: 53 },

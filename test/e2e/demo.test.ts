@@ -19,7 +19,6 @@ jest.setTimeout(RUN_MS + 200_000)
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const FAIRLEAD = join(ROOT, 'bin/fairlead')
-/** Someone without any right: `nobody` of Debian. */
 
 interface Choice {
   readonly mode: BackendName
