@@ -1,5 +1,8 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { runInUml } from '../../src/lab/uml/uml-machine.ts'
 import { describeInUml } from '../support/inside-uml.ts'
@@ -52,4 +55,31 @@ describeKernel('runInUml()', ['uml'], () => {
     const aborted = runInUml({ command: 'true', args: [], signal: AbortSignal.abort() })
     await expect(aborted).rejects.toThrow('it was aborted')
   }, 60_000)
+
+  test('leaves nothing behind when its own process is killed', async () => {
+    const script = `
+      const { runInUml } = await import(${JSON.stringify(module)})
+      const onOutput = (text) => process.stdout.write(text)
+      await runInUml({ command: 'sh', args: ['-c', 'while :; do :; done & echo busy; wait'], cwd: '/', onOutput })`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script])
+    const [said] = (await once(child.stdout, 'data')) as [Buffer]
+    expect(said.toString()).toBe('busy\n')
+    const folder = `fairlead-uml-${child.pid}-`
+    expect(processesOf(folder).length).toBeGreaterThan(1)
+    child.kill('SIGKILL')
+    for (let waits = 0; waits < 100 && processesOf(folder).length > 0; waits++) await sleep(100)
+    expect(processesOf(folder)).toEqual([])
+  }, 60_000)
 })
+
+/** Processes of the machine whose command line has this word. */
+function processesOf(word: string): string[] {
+  return readdirSync('/proc').filter((entry) => {
+    if (!/^\d+$/.test(entry)) return false
+    try {
+      return readFileSync(`/proc/${entry}/cmdline`, 'utf8').includes(word)
+    } catch {
+      return false
+    }
+  })
+}

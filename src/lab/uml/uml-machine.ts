@@ -16,6 +16,8 @@ const KERNEL = '/usr/bin/linux.uml'
 const MODULES = '/usr/lib/uml/modules'
 /** The guest ends itself in time; only when it hangs we do it, so much later. */
 const GRACE_MS = 5_000
+/** Runs a machine, and ends it and all processes of its group, which are the guest's, when told to end. */
+const GUARD = `trap 'kill -s KILL -- $! -$! 2> /dev/null; exit' TERM; "$@" & wait`
 const REMEDY = 'install it with "apt-get install user-mode-linux"'
 
 export interface UmlCommand {
@@ -129,9 +131,9 @@ async function runKernel(
 ): Promise<KernelRun> {
   const { request } = options
   return new Promise((resolve, reject) => {
-    // A session of its own: the guest's processes are processes of the host, and all of them must end with it.
-    // And with us, even when we are killed.
-    const command = ['--pdeathsig', 'KILL', '--', KERNEL, ...args]
+    // The guest's processes are processes of the host, and all of them must end with the machine and with us, even when
+    // we are killed: a shell hears of that, where the kernel would kill the machine's first process alone.
+    const command = ['--pdeathsig', 'TERM', '--', 'sh', '-c', GUARD, 'sh', KERNEL, ...args]
     const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true })
     const lines: string[] = []
     const output: string[] = []
@@ -139,7 +141,7 @@ async function runKernel(
     const startedMs = performance.now()
     const end = (reason: string) => {
       why = reason
-      if (child.pid !== undefined) killGroup(child.pid)
+      child.kill('SIGTERM')
     }
     const timer = setTimeout(() => {
       end(`${options.timeoutMs} ms passed`)
@@ -169,12 +171,4 @@ async function runKernel(
     })
     if (request.signal?.aborted === true) onAbort()
   })
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // The machine ended between the decision and the signal.
-  }
 }
