@@ -18,17 +18,21 @@ export interface ProgramRunnerOptions {
   readonly prefix?: readonly string[]
   /** Environment of the programs; default: ours, with the C locale so that messages can be classified. */
   readonly env?: NodeJS.ProcessEnv
+  /** Where input that is wanted as a file is put; default: in memory, if the system has a place for it. */
+  readonly folder?: string
 }
 
 /** Runs real programs. Exit code and output are the result; only "it never ran to its end" is an error here. */
 export class ProgramRunner implements Exec {
   readonly #prefix: readonly string[]
   readonly #env: NodeJS.ProcessEnv
+  readonly #folder: string
 
   constructor(options: ProgramRunnerOptions = {}) {
     this.#prefix = options.prefix ?? []
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
     this.#env = options.env ?? { ...process.env, PATH: path, LC_ALL: 'C' }
+    this.#folder = options.folder ?? (existsSync('/dev/shm') ? '/dev/shm' : tmpdir())
   }
 
   async run(request: ExecRequest): Promise<ExecResult> {
@@ -52,13 +56,18 @@ export class ProgramRunner implements Exec {
   async #start(request: ExecRequest): Promise<ChildProcess> {
     const [file, ...args] = [...this.#prefix, request.file, ...request.args] as [string, ...string[]]
     const stdin = request.stdin ?? ''
-    const input = request.stdinAsFile === true ? await unlinkedFile(stdin) : 'pipe'
+    const input = request.stdinAsFile === true ? await this.#fileOrPipe(stdin) : 'pipe'
     const stdio: StdioOptions = [input, 'pipe', 'pipe']
     const child = spawn(file, args, { env: this.#env, stdio, signal: request.signal })
     if (typeof input === 'number') closeSync(input)
     // A program that ends before it has read everything closes the pipe; its exit code tells the rest.
     if (child.stdin !== null) pipeline(Readable.from(pieces(stdin)), child.stdin).catch(() => undefined)
     return child
+  }
+
+  /** A file where one can be made; most programs can do without. */
+  async #fileOrPipe(content: string): Promise<number | 'pipe'> {
+    return unlinkedFile(content, this.#folder).catch(() => 'pipe' as const)
   }
 }
 
@@ -106,8 +115,8 @@ function collect(stream: Readable | null): () => string {
 }
 
 /** An open file with this content and no name: it is gone when the last reader is. It is read from its beginning. */
-async function unlinkedFile(content: string): Promise<number> {
-  const path = `${existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/fairlead-${process.pid}-${randomUUID()}`
+async function unlinkedFile(content: string, folder: string): Promise<number> {
+  const path = `${folder}/fairlead-${process.pid}-${randomUUID()}`
   const file = openSync(path, 'wx+', 0o600)
   try {
     unlinkSync(path)

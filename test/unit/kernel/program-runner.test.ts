@@ -33,6 +33,12 @@ test.each(['cat', 'cat /dev/stdin'])(
   },
 )
 
+test('ProgramRunner gives input through a pipe where no file can be made', async () => {
+  const nowhere = new ProgramRunner({ folder: '/proc/no-such-folder' })
+  const request = { file: 'cat', args: [], stdin: 'hello', stdinAsFile: true }
+  expect(await nowhere.run(request)).toMatchObject({ exitCode: 0, stdout: 'hello' })
+})
+
 test('ProgramRunner gives a long input whole, and waits for nobody who does not read it to its end', async () => {
   const lines = Array.from({ length: 200_000 }, (_, i) => `line ${i} – ü\n`).join('')
   const sum = await runner.run({ file: 'sha256sum', args: [], stdin: lines })
