@@ -25,11 +25,8 @@ async function main(argv: readonly string[]): Promise<number> {
     throw new Error('Cannot measure: network namespaces and kernel rules need root; run as root')
   const { modes, notes } = chosenModes(options)
   const jobs = planJobs(options, modes)
-  const report = await run(options, jobs, notes)
   mkdirSync(options.out, { recursive: true })
-  const json = `${JSON.stringify(report, undefined, 2)}\n`
-  writeFileSync(join(options.out, 'report.json'), json)
-  if (options.json !== undefined) writeFileSync(options.json, json)
+  const report = await run(options, jobs, notes)
   const page = join(options.out, 'report.html')
   writeFileSync(page, reportPage(report))
   process.stdout.write(`${reportTables(report)}\nCharts: ${page}\n`)
@@ -43,8 +40,12 @@ async function run(options: Options, jobs: readonly BenchJob[], known: readonly 
   const progress = new Progress(jobs)
   const elapsed = (): number => (Date.now() - startedAt.getTime()) / 1000
   const results: Result[] = []
-  if (options.keepLogs) mkdirSync(options.out, { recursive: true })
   const logs = options.keepLogs ? options.out : undefined
+  const peers = options.peers.map(({ name, path }) => `${name}=${path}`)
+  const report = (): Report => ({
+    ...{ machine, startedAt: startedAt.toISOString(), tookSeconds: Math.round(elapsed()) },
+    ...{ quick: options.quick, peers, results, notes },
+  })
   for (const job of jobs) {
     progress.next()
     if (options.quick && elapsed() + job.expectedSeconds > QUICK_LIMIT_SECONDS) {
@@ -55,18 +56,17 @@ async function run(options: Options, jobs: readonly BenchJob[], known: readonly 
     for (const { failure } of found)
       if (failure !== undefined) progress.step(`failed: ${failure.split('\n')[0] ?? ''}`)
     results.push(...found)
+    save(options, report())
   }
-  const peers = options.peers.map(({ name, path }) => `${name}=${path}`)
-  const tookSeconds = Math.round(elapsed())
-  return {
-    machine,
-    startedAt: startedAt.toISOString(),
-    tookSeconds,
-    quick: options.quick,
-    peers,
-    results,
-    notes,
-  }
+  save(options, report())
+  return report()
+}
+
+/** After every job, so that a run that is broken off leaves what it has found. */
+function save({ out, json }: Options, report: Report): void {
+  const text = `${JSON.stringify(report, undefined, 2)}\n`
+  for (const file of [join(out, 'report.json'), ...(json === undefined ? [] : [json])])
+    writeFileSync(file, text)
 }
 
 function chosenModes({ modes, peers }: Options): { modes: readonly Mode[]; notes: string[] } {
