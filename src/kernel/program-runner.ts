@@ -40,7 +40,8 @@ export class ProgramRunner implements Exec {
     // the same time would add up.
     await ownTurn()
     const startedMs = performance.now()
-    const child = await this.#start(request)
+    const input = request.stdinAsFile === true ? await this.#fileOrPipe(request.stdin ?? '') : 'pipe'
+    const child = this.#start(request, input)
     const output = collect(child.stdout)
     const errors = collect(child.stderr)
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
@@ -53,15 +54,14 @@ export class ProgramRunner implements Exec {
     throw killed(request, end.timedOut ? `${timeoutMs} ms passed` : `signal ${end.signal ?? '?'}`, stderr)
   }
 
-  async #start(request: ExecRequest): Promise<ChildProcess> {
+  #start(request: ExecRequest, input: number | 'pipe'): ChildProcess {
     const [file, ...args] = [...this.#prefix, request.file, ...request.args] as [string, ...string[]]
-    const stdin = request.stdin ?? ''
-    const input = request.stdinAsFile === true ? await this.#fileOrPipe(stdin) : 'pipe'
     const stdio: StdioOptions = [input, 'pipe', 'pipe']
     const child = spawn(file, args, { env: this.#env, stdio, signal: request.signal })
     if (typeof input === 'number') closeSync(input)
     // A program that ends before it has read everything closes the pipe; its exit code tells the rest.
-    if (child.stdin !== null) pipeline(Readable.from(pieces(stdin)), child.stdin).catch(() => undefined)
+    if (child.stdin !== null)
+      pipeline(Readable.from(pieces(request.stdin ?? '')), child.stdin).catch(() => undefined)
     return child
   }
 
