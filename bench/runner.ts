@@ -48,14 +48,19 @@ export interface RunnerOptions {
 type Figures = { -readonly [Key in keyof Result]?: Result[Key] }
 
 /** Fairlead and its peers in one scenario and mode. */
-export function subjectJobs(scenario: Scenario, mode: Mode, peers: readonly Peer[]): BenchJob[] {
+export function subjectJobs(
+  scenario: Scenario,
+  mode: Mode,
+  peers: readonly Peer[],
+  inUml = needsUml(mode),
+): BenchJob[] {
   const own = fairlead(mode)
   const usualSeconds = scenario.exercise === 'size' ? 12 + scenario.services / 400 : 40
   const job = (subject: Subject, kind: SubjectKind): BenchJob => {
     const name = `${subject.name}, ${scenario.about}`
     return { name, scenario, kind, mode, subject, peers: [], expectedSeconds: usualSeconds }
   }
-  if (needsUml(mode)) return [{ ...job(own, 'fairlead'), peers, expectedSeconds: 120 * (1 + peers.length) }]
+  if (inUml) return [{ ...job(own, 'fairlead'), peers, expectedSeconds: 120 * (1 + peers.length) }]
   return [job(own, 'fairlead'), ...peers.map((peer) => job(peerSubject(peer, mode), 'peer'))]
 }
 
