@@ -137,8 +137,10 @@ async function measureSubject(
       figures.data = await measureData(bed, scenario.connections)
       progress.step('sustained load')
       figures.sustained = await measureSustained(bed, quick ? 1 : 3)
-      progress.step('changes')
-      figures.change = await measureChanges(bed, proxy, scenario.changes)
+      if (scenario.changes > 0) {
+        progress.step('changes')
+        figures.change = await measureChanges(bed, proxy, scenario.changes)
+      }
       progress.step('rest')
       figures.rest = await measureRest(proxy, quick ? 3000 : 10_000)
     } else {
