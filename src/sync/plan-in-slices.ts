@@ -31,11 +31,12 @@ export async function* plansInSlices<O extends KernelObject>(
 ): AsyncGenerator<Planned<O>> {
   let ports = previous?.ports ?? ShardedMap.empty<ServicePortKey, PortForwarding>()
   let isLarge = false
-  for (const slice of fullSlices([...ports.changesTo(forwarding.ports)])) {
+  for (const { slice, endsService } of fullSlices([...ports.changesTo(forwarding.ports)])) {
     ports = ports.with(slice)
     await ownTurn()
     const part = { ...forwarding, ports }
-    yield { forwarding: part, state: backend.plan(part) }
+    const state = backend.plan(part)
+    if (endsService) yield { forwarding: part, state }
     isLarge = true
   }
   if (isLarge) await ownTurn()
@@ -44,16 +45,25 @@ export async function* plansInSlices<O extends KernelObject>(
 
 type Change = MapChange<ServicePortKey, PortForwarding>
 
-/** The changes in slices that end where a Service ends, without the last slice, which is not full. */
-function* fullSlices(changes: Change[]): Generator<[ServicePortKey, PortForwarding | undefined][]> {
+interface Slice {
+  readonly slice: readonly [ServicePortKey, PortForwarding | undefined][]
+  readonly endsService: boolean
+}
+
+/**
+ * The changes in slices that end where a Service ends, except within a very large one. Without the last slice, which is
+ * not full.
+ */
+function* fullSlices(changes: Change[]): Generator<Slice> {
   changes.sort((a, b) => (a.key < b.key ? -1 : 1))
   let slice: [ServicePortKey, PortForwarding | undefined][] = []
   let size = 0
   for (const [index, change] of changes.entries()) {
     slice.push([change.key, change.to])
     size += 1 + (change.to?.pools.cluster.length ?? 0)
-    if (size < SLICE || serviceOf(change) === serviceOf(changes[index + 1])) continue
-    yield slice
+    const endsService = serviceOf(change) !== serviceOf(changes[index + 1])
+    if (size < SLICE || (!endsService && size < 2 * SLICE)) continue
+    yield { slice, endsService }
     slice = []
     size = 0
   }

@@ -22,3 +22,24 @@ test('plansInSlices() never plans some ports of a Service without the others', a
   }
   expect(plans).toBeGreaterThan(5)
 })
+
+test('plansInSlices() gives others a turn between the ports of a very large Service', async () => {
+  const endpoints = Array.from({ length: 5000 }, (_, i) => `10.1.${i >> 8}.${i & 255}:80`)
+  const ports = ['http', 'https', 'metrics'].map((port, n) =>
+    aPort('ns/large', { port })
+      .clusterIp('10.0.0.1', 80 + n)
+      .endpoints(...endpoints),
+  )
+  const backend = new MemoryBackend()
+  const planned: number[] = []
+  const plan = backend.plan.bind(backend)
+  backend.plan = (forwarding) => {
+    planned.push(forwarding.ports.size)
+    return plan(forwarding)
+  }
+  const yielded: number[] = []
+  for await (const { forwarding } of plansInSlices(backend, aForwarding(ports), undefined))
+    yielded.push(forwarding.ports.size)
+  expect(planned).toEqual([1, 2, 3, 3])
+  expect(yielded).toEqual([3, 3])
+})
