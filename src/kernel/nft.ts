@@ -10,11 +10,11 @@ import { KernelError } from './kernel-error.ts'
 /** `family name`, as in `ip kube-proxy`. */
 export type NftTable = `${'ip' | 'ip6'} ${string}`
 
-/** Oldest versions that have what we use: maps of concatenated keys with numbers, and their intervals. */
-const OLDEST_NFT = [1, 0, 1] as const
-const OLDEST_KERNEL = [5, 13] as const
-/** The oldest that was seen to take a drawn number as part of a key; those between are asked (0.9.8 refuses it). */
-const OLDEST_SEEN_NFT = [1, 0, 6] as const
+/** Oldest versions that have what we use: maps whose keys hold a drawn number (nft 0.9.8 refuses them), and intervals. */
+export const OLDEST_NFT = [1, 0, 6] as const
+export const OLDEST_KERNEL = [5, 13] as const
+/** Nobody has tried those from here to the oldest: they are asked whether they can do it. */
+const OLDEST_ASKED_NFT = [1, 0, 1] as const
 
 export class Nft {
   readonly #exec: Exec
@@ -30,10 +30,10 @@ export class Nft {
     const request = { file: 'nft', args: ['--version'] }
     const { stdout } = await this.#exec.run(request)
     const version = /v(\d+(?:\.\d+)+)/.exec(stdout)?.[1] ?? '0'
-    if (isOlder(version, OLDEST_NFT)) throw tooOld('nft', version, OLDEST_NFT)
+    if (isOlder(version, OLDEST_ASKED_NFT)) throw tooOld('nft', version, OLDEST_NFT)
     if (isOlder(kernelRelease, OLDEST_KERNEL)) throw tooOld('Linux', kernelRelease, OLDEST_KERNEL)
-    if (isOlder(version, OLDEST_SEEN_NFT) && !(await this.#takesNumbersInKeys()))
-      throw tooOld('nft', version, OLDEST_SEEN_NFT)
+    if (isOlder(version, OLDEST_NFT) && !(await this.#takesNumbersInKeys()))
+      throw tooOld('nft', version, OLDEST_NFT)
     return version
   }
 

@@ -172,7 +172,7 @@ export class NftablesBackend implements Backend<BackendObject> {
 
   async #applyStep(step: ScriptStep, signal: AbortSignal, attempts = REMOVE_ATTEMPTS): Promise<void> {
     const { file, args, stdin, purpose } = step
-    // Old versions of nft open /dev/stdin by its name.
+    // nft 0.9.8 opens /dev/stdin by its name; which version was the last to do so is not known.
     const request = { file, args, stdin, stdinAsFile: true, signal }
     const result = await this.#exec.run(request)
     if (result.exitCode === 0) return

@@ -1,4 +1,5 @@
 /** Can Fairlead work on this host at all: rights, programs, kernel, settings, time, API server. */
+import { OLDEST_KERNEL as OLDEST_NFTABLES_KERNEL, OLDEST_NFT } from '../../kernel/nft.ts'
 import { type Check, type Judgement, type NodeFacts, error, isOlder, ok, warning } from './node-facts.ts'
 
 const NEEDED_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'] as const
@@ -17,7 +18,7 @@ export const privileges: Check = {
 /** Oldest versions that have what the modes use. */
 const TOOLS: Readonly<Record<string, readonly number[]>> = {
   iptables: [1, 6, 2],
-  nft: [1, 0, 6],
+  nft: OLDEST_NFT,
   ipset: [6, 0],
   conntrack: [1, 4, 0],
   ip: [0],
@@ -49,7 +50,7 @@ export const tools: Check = {
 }
 
 const FEATURES_OF_MODE = { iptables: [], ipvs: ['ipset', 'ipvs'], nftables: ['nft'] } as const
-const OLDEST_KERNEL = { iptables: [3, 10], ipvs: [4, 1], nftables: [5, 13] } as const
+const OLDEST_KERNEL = { iptables: [3, 10], ipvs: [4, 1], nftables: OLDEST_NFTABLES_KERNEL } as const
 
 export const kernel: Check = {
   name: 'kernel',

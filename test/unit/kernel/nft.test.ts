@@ -28,8 +28,12 @@ test.each([
 })
 
 test.each([
-  { version: 'nftables v1.0.0 (Fearless Fosdick #2)', kernel: '6.1.0', names: 'nft 1.0.0 is too old' },
-  { version: 'nftables v0.9.8 (E.D.S.)', kernel: '6.1.0', names: 'nft 0.9.8 is too old' },
+  {
+    version: 'nftables v1.0.0 (Fearless Fosdick #2)',
+    kernel: '6.1.0',
+    names: 'nft 1.0.0 is too old; install nft 1.0.6',
+  },
+  { version: 'nftables v0.9.8 (E.D.S.)', kernel: '6.1.0', names: 'nft 0.9.8 is too old; install nft 1.0.6' },
   { version: 'nftables v1.0.6', kernel: '5.12.19-generic', names: 'Linux 5.12.19-generic is too old' },
   { version: 'nftables v1.0.6', kernel: '4.18.0-553.el8', names: 'Linux 4.18.0-553.el8 is too old' },
   { version: 'something else', kernel: '6.1.0', names: 'nft 0 is too old' },
@@ -58,7 +62,7 @@ test('list() and deleteTable() name their own table only, and take its absence f
   expect(await nft.list(signal)).toBeUndefined()
   expect(await nft.listSet('nodeport-ips', signal)).toBeUndefined()
   expect(await nft.deleteTable(signal)).toBe(false)
-  // Versions before 1.0 open /dev/stdin by its name.
+  // nft 0.9.8 opens /dev/stdin by its name.
   expect(requests.at(-1)?.stdinAsFile).toBe(true)
   expect(requests.map(({ args, stdin = '' }) => [...args, stdin].join(' '))).toEqual([
     '-n list table ip kube-proxy ',
