@@ -167,8 +167,10 @@ function isFile(path: string): boolean {
 }
 
 function killed(request: ExecRequest, why: string, stderr: string): Error {
-  const remedy =
-    'look for a process that holds the xtables lock or an overloaded machine, or choose a mode that writes less at once (nftables)'
+  const isTables = /^ip6?tables/.test(request.file)
+  const remedy = isTables
+    ? 'look for a process that holds the xtables lock, or choose --mode nftables, which loads large clusters faster'
+    : 'look for an overloaded machine'
   return new KernelError(
     `Cannot finish ${request.file}: ended after ${why}; ${remedy}`,
     failure(request, 'timeout', stderr, remedy),

@@ -82,7 +82,23 @@ test('ProgramRunner ends a program that takes too long', async () => {
   const error = await runner
     .run({ file: 'sleep', args: ['60'], timeoutMs: 50 })
     .catch((thrown: unknown) => thrown)
-  expect(error).toMatchObject({ code: 'timeout', exitCode: undefined })
+  expect(error).toMatchObject({
+    code: 'timeout',
+    exitCode: undefined,
+    message: 'Cannot finish sleep: ended after 50 ms passed; look for an overloaded machine',
+  })
+})
+
+test('ProgramRunner tells what makes iptables take too long', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-test-'))
+  try {
+    writeFileSync(join(folder, 'iptables-nft-restore'), '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 })
+    const slow = new ProgramRunner({ env: { PATH: `${folder}:${process.env['PATH']}` } })
+    const running = slow.run({ file: 'iptables-nft-restore', args: [], timeoutMs: 50 })
+    await expect(running).rejects.toThrow('holds the xtables lock, or choose --mode nftables')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('ProgramRunner ends a program when the signal is aborted', async () => {
