@@ -10,7 +10,7 @@ import type { ServiceKey, ServicePortKey } from '../model/service-port.ts'
 import type { KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import { ownTurn } from '../runtime/own-turn.ts'
 
-/** Service ports and endpoints per slice: ten to thirty milliseconds of planning. */
+/** Service ports and endpoints per slice: few enough for a health check to wait for one. */
 const SLICE = 1500
 
 /** A forwarding and what the kernel is to hold for it. */

@@ -3,7 +3,7 @@ import { plansInSlices } from '../../../src/sync/plan-in-slices.ts'
 import { aForwarding, aPort } from '../../support/forwarding-builder.ts'
 import { MemoryBackend } from '../../support/memory-backend.ts'
 
-test('plansInSlices() never plans some ports of a Service without the others', async () => {
+test('plansInSlices() never shows some ports of a Service without the others', async () => {
   const forwarding = aForwarding(
     Array.from({ length: 2000 }, (_, i) => i).flatMap((i) =>
       ['http', 'https', 'metrics'].map((port, n) =>
