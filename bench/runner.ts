@@ -60,8 +60,9 @@ export function subjectJobs(
     const name = `${subject.name}, ${scenario.about}`
     return { name, scenario, kind, mode, subject, peers: [], expectedSeconds: usualSeconds }
   }
+  const others = peers.map((peer) => job(peerSubject(peer, mode), 'peer'))
   if (inUml) return [{ ...job(own, 'fairlead'), peers, expectedSeconds: 120 * (1 + peers.length) }]
-  return [job(own, 'fairlead'), ...peers.map((peer) => job(peerSubject(peer, mode), 'peer'))]
+  return [job(own, 'fairlead'), ...others]
 }
 
 /** kube-proxy's layout in this mode; `undefined` where it would tell nothing or take too long. */

@@ -1,6 +1,6 @@
 /** What is measured: Fairlead and its peers, each in its modes, as commands. */
 import { accessSync, constants, mkdirSync, symlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Bed } from './bed.ts'
 import { CLUSTER_CIDR, NODE_NAME } from './cluster.ts'
 
@@ -40,7 +40,13 @@ export function fairlead(mode: Mode, program = join(ROOT, 'bin/fairlead')): Subj
 
 /** Throws when the binary cannot be run. */
 export function peerSubject(peer: Peer, mode: Mode): Subject {
-  accessSync(peer.path, constants.X_OK)
+  try {
+    accessSync(peer.path, constants.X_OK)
+  } catch (cause) {
+    const { code = '?' } = cause as NodeJS.ErrnoException
+    const message = `Cannot run the peer ${peer.name}: ${peer.path} is no program that can be run (${code}); correct --peer`
+    throw new Error(message, { cause })
+  }
   return {
     name: `${peer.name} ${mode}`,
     program: peer.name,
@@ -58,7 +64,7 @@ export function parsePeer(text: string): Peer {
   const [name = '', ...path] = text.split('=')
   if (name === '' || path.join('=') === '')
     throw new Error(`Cannot use the peer "${text}"; write --peer kube-proxy=/path/to/kube-proxy`)
-  return { name, path: path.join('=') }
+  return { name, path: resolve(path.join('=')) }
 }
 
 /** `legacy` or `nft`: what the mode programs iptables with; nftables mode needs none. */

@@ -12,6 +12,7 @@ import type { Peer } from './subjects.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const MEMORY_MB = 3072
+/** For each proxy that is measured. */
 const TIMEOUT_MS = 900_000
 /** Larger clusters take tens of minutes there. */
 export const MOST_SERVICES_IN_UML = 1000
@@ -46,10 +47,12 @@ export async function benchInUml(
       ],
       cwd: ROOT,
       memoryMb: MEMORY_MB,
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs: TIMEOUT_MS * (1 + options.peers.length),
     })
     if (!existsSync(file)) throw new Error(`Cannot measure inside user-mode-linux: ${output.slice(-500)}`)
     const { results } = JSON.parse(readFileSync(file, 'utf8')) as Report
+    if (results.length === 0)
+      throw new Error('Cannot measure inside user-mode-linux: no result came out of it')
     return results.map((result) => ({ ...result, subject: `${result.subject} (user-mode-linux)` }))
   } finally {
     rmSync(directory, { recursive: true, force: true })

@@ -35,6 +35,14 @@ test.each([
   expect(() => parseOptions(argv)).toThrow(why)
 })
 
+test('subjectJobs() names a peer that cannot be run, also where a machine is booted for it', () => {
+  const peer = parsePeer('kube-proxy=/no/such/program')
+  for (const inUml of [false, true])
+    expect(() => subjectJobs(SCENARIOS[0]!, 'ipvs', [peer], inUml)).toThrow(
+      'Cannot run the peer kube-proxy: /no/such/program is no program that can be run (ENOENT); correct --peer',
+    )
+})
+
 test('parsePeer() needs a name and a path', () => {
   expect(() => parsePeer('=x')).toThrow('write --peer kube-proxy=/path/to/kube-proxy')
   expect(() => parsePeer('x=')).toThrow('Cannot use the peer')
