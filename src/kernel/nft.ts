@@ -3,6 +3,7 @@
  * when they meet objects of newer software in somebody else's table.
  */
 import { release } from 'node:os'
+import { OLDEST_NFT, OLDEST_NFTABLES_KERNEL, isOlder } from '../netfilter/versions.ts'
 import { classifyFailure } from './classify-failure.ts'
 import type { Exec, ExecRequest } from './exec.ts'
 import { KernelError } from './kernel-error.ts'
@@ -10,10 +11,7 @@ import { KernelError } from './kernel-error.ts'
 /** `family name`, as in `ip kube-proxy`. */
 export type NftTable = `${'ip' | 'ip6'} ${string}`
 
-/** Oldest versions that have what we use: maps whose keys hold a drawn number (nft 0.9.8 refuses them), and intervals. */
-export const OLDEST_NFT = [1, 0, 6] as const
-export const OLDEST_KERNEL = [5, 13] as const
-/** Nobody has tried those from here to the oldest: they are asked whether they can do it. */
+/** Nobody has tried those from here to the oldest that works: they are asked whether they can do it. */
 const OLDEST_ASKED_NFT = [1, 0, 1] as const
 
 export class Nft {
@@ -31,7 +29,8 @@ export class Nft {
     const { stdout } = await this.#exec.run(request)
     const version = /v(\d+(?:\.\d+)+)/.exec(stdout)?.[1] ?? '0'
     if (isOlder(version, OLDEST_ASKED_NFT)) throw tooOld('nft', version, OLDEST_NFT)
-    if (isOlder(kernelRelease, OLDEST_KERNEL)) throw tooOld('Linux', kernelRelease, OLDEST_KERNEL)
+    if (isOlder(kernelRelease, OLDEST_NFTABLES_KERNEL))
+      throw tooOld('Linux', kernelRelease, OLDEST_NFTABLES_KERNEL)
     if (isOlder(version, OLDEST_NFT) && !(await this.#takesNumbersInKeys()))
       throw tooOld('nft', version, OLDEST_NFT)
     return version
@@ -76,15 +75,6 @@ export class Nft {
     if (error.code === 'missing-object') return undefined
     throw error
   }
-}
-
-function isOlder(version: string, oldest: readonly number[]): boolean {
-  const parts = version.split(/[.-]/).map((part) => Number.parseInt(part, 10))
-  for (const [i, wanted] of oldest.entries()) {
-    const part = parts[i] ?? 0
-    if (part !== wanted) return !(part > wanted)
-  }
-  return false
 }
 
 function tooOld(what: string, version: string, oldest: readonly number[]): KernelError {

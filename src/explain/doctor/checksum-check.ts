@@ -1,5 +1,6 @@
 /** Packets that a tunnel puts into UDP, and that reach the other node with a wrong checksum. */
-import { type Check, type LinkFact, type NodeFacts, isOlder, ok, warning } from './node-facts.ts'
+import { isOlder } from '../../netfilter/versions.ts'
+import { type Check, type LinkFact, type NodeFacts, ok, warning } from './node-facts.ts'
 
 /** Tunnels whose outer packet is UDP, and so has a checksum that may be left out. */
 const UDP_TUNNELS: ReadonlySet<string> = new Set(['vxlan', 'geneve'])

@@ -1,6 +1,6 @@
 /** Can Fairlead work on this host at all: rights, programs, kernel, settings, time, API server. */
-import { OLDEST_KERNEL as OLDEST_NFTABLES_KERNEL, OLDEST_NFT } from '../../kernel/nft.ts'
-import { type Check, type Judgement, type NodeFacts, error, isOlder, ok, warning } from './node-facts.ts'
+import { OLDEST_NFT, OLDEST_NFTABLES_KERNEL, isOlder } from '../../netfilter/versions.ts'
+import { type Check, type Judgement, type NodeFacts, error, ok, warning } from './node-facts.ts'
 
 const NEEDED_CAPABILITIES = ['NET_ADMIN', 'NET_RAW'] as const
 

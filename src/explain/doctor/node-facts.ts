@@ -106,13 +106,3 @@ export function warning(what: string, remedy: string): Judgement {
 export function error(what: string, remedy: string): Judgement {
   return { level: 'error', what, remedy }
 }
-
-/** The first number with dots in the text is the version. */
-export function isOlder(text: string, oldest: readonly number[]): boolean {
-  const parts = (/\d+(?:\.\d+)*/.exec(text)?.[0] ?? '0').split('.').map(Number)
-  for (const [i, wanted] of oldest.entries()) {
-    const part = parts[i] ?? 0
-    if (part !== wanted) return part < wanted
-  }
-  return false
-}
