@@ -7,14 +7,16 @@ import type { Exec } from '../kernel/exec.ts'
 import { findIptables, Iptables } from '../kernel/iptables.ts'
 import { TransactionLedger } from '../kernel/foreign-transactions.ts'
 import { NfTables } from '../kernel/nf-tables.ts'
+import { NftElements } from '../kernel/nft-elements.ts'
 import { openIpvsSenses } from '../kernel/ipvs-senses.ts'
 import { openIpvsControl } from '../kernel/open-ipvs-control.ts'
 import type { KernelObject } from '../netfilter/kernel-state.ts'
 import type { Logger } from '../runtime/logger.ts'
 
-/** nftables, asked without a process; the ledger knows which transactions are ours. */
+/** nftables, asked and written without a process; the ledger knows which transactions are ours. */
 export interface NftablesView {
   readonly tables: NfTables
+  readonly elements: NftElements | undefined
   readonly ledger: TransactionLedger
 }
 
@@ -62,6 +64,7 @@ export async function createBackend(wiring: BackendWiring): Promise<Backend<Kern
           foreign: await wiring.nftables.ledger.view(),
           tables: wiring.nftables.tables,
         },
+        elements: wiring.nftables?.elements,
       })
   }
 }
@@ -85,5 +88,5 @@ export async function createInspector(wiring: BackendWiring): Promise<Backend<Ke
 /** `undefined` where the kernel cannot be asked: then there are dearer ways. */
 export async function openNftablesView(): Promise<NftablesView | undefined> {
   const tables = await NfTables.open()
-  return tables && { tables, ledger: new TransactionLedger(tables) }
+  return tables && { tables, elements: NftElements.open(), ledger: new TransactionLedger(tables) }
 }

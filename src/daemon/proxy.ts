@@ -142,6 +142,7 @@ export class Proxy {
       fault.abort()
       await Promise.allSettled([feed, servers])
       this.#nftables?.tables.close()
+      this.#nftables?.elements?.close()
     }
   }
 

@@ -3,6 +3,7 @@
  * acknowledgement for each, and lists. Everything is sent in the network namespace of this process.
  */
 import { RawNetlinkSocket } from 'netlink'
+import { attribute, text } from '../netfilter/netlink-attribute.ts'
 import {
   ACK,
   ERROR,
@@ -120,16 +121,11 @@ export class GenericNetlink {
 }
 
 async function resolveFamily(exchange: NetlinkExchange, name: string): Promise<number | undefined> {
-  const text = new TextEncoder().encode(`${name}\0`)
-  const attribute = new Uint8Array((4 + text.length + 3) & ~3)
-  const view = new DataView(attribute.buffer)
-  view.setUint16(0, 4 + text.length, true)
-  view.setUint16(2, FAMILY_NAME, true)
-  attribute.set(text, 4)
   const seq = exchange.takeNumbers(1)
   const extra = Uint8Array.of(GET_FAMILY, 1, 0, 0)
   let id: number | undefined
-  const question = encodeMessage({ type: CONTROLLER, seq, flags: REQUEST }, extra, attribute)
+  const header = { type: CONTROLLER, seq, flags: REQUEST }
+  const question = encodeMessage(header, extra, attribute(FAMILY_NAME, text(name)))
   await exchange.ask(question, (message) => {
     if (message.seq !== seq) return false
     if (message.type === CONTROLLER)

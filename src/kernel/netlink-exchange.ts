@@ -4,6 +4,7 @@
  */
 
 /** <linux/netlink.h> */
+export const NETLINK_NETFILTER = 12
 export const REQUEST = 0x1
 export const MULTI = 0x2
 export const ACK = 0x4
@@ -210,12 +211,4 @@ export function* attributesOf(bytes: Buffer): Generator<readonly [type: number, 
     yield [bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + length)]
     at += (length + 3) & ~3
   }
-}
-
-export function encodeAttribute(type: number, value: Uint8Array): Uint8Array {
-  const bytes = Buffer.alloc((4 + value.length + 3) & ~3)
-  bytes.writeUInt16LE(4 + value.length, 0)
-  bytes.writeUInt16LE(type, 2)
-  bytes.set(value, 4)
-  return bytes
 }

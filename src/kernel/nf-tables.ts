@@ -5,17 +5,17 @@
  * Numbers from <linux/netfilter/nfnetlink.h> and <linux/netfilter/nf_tables.h>.
  */
 import { RawNetlinkSocket } from 'netlink'
+import { attribute, join, text } from '../netfilter/netlink-attribute.ts'
 import {
+  NETLINK_NETFILTER,
   NetlinkExchange,
   NetlinkRefusal,
   REQUEST,
   attributesOf,
-  encodeAttribute,
   readAttributes,
 } from './netlink-exchange.ts'
 import type { NftTable } from './nft.ts'
 
-const NETLINK_NETFILTER = 12
 const SUBSYSTEM = 10 << 8
 const GET_CHAIN = SUBSYSTEM | 4
 const GET_RULE = SUBSYSTEM | 7
@@ -124,9 +124,9 @@ export class NfTables {
   ): Promise<void> {
     const [family, name] = table.split(' ') as ['ip' | 'ip6', string]
     const extra = Uint8Array.of(FAMILY_NUMBER[family], 0, 0, 0)
-    const attributes = Buffer.concat([
-      encodeAttribute(TABLE, text(name)),
-      ...(set === undefined ? [] : [encodeAttribute(LIST_SET, text(set))]),
+    const attributes = join([
+      attribute(TABLE, text(name)),
+      ...(set === undefined ? [] : [attribute(LIST_SET, text(set))]),
     ])
     try {
       // Older kernels list the chains and sets of all tables of the family.
@@ -159,8 +159,4 @@ function numberIn(values: Buffer, wanted: number): number | undefined {
 
 function nameIn(values: Buffer, wanted: number): string {
   return readAttributes(values).get(wanted)?.toString('latin1').replace(/\0.*$/s, '') ?? ''
-}
-
-function text(name: string): Buffer {
-  return Buffer.from(`${name}\0`, 'latin1')
 }

@@ -110,3 +110,17 @@ test('probe() says nothing about other tables and about our own writes, however 
     expect(await listener.ask('probe')).toBeNull()
   }
 }, 60_000)
+
+test('a change of elements alone starts no program, and is not taken for somebody else’s', async () => {
+  await start(3)
+  for (const ports of [4, 20, 5]) expect(await listener.ask(`follow ${ports}`)).toEqual({ scripts: 0 })
+  expect(await listener.ask('probe')).toBeNull()
+  expect(await listener.ask('repair 5')).toBe(0)
+})
+
+test('a change that netlink refuses is refused by nft, in words', async () => {
+  await start(5)
+  await namespace.run('nft', ['delete element ip kube-proxy service-ips { 172.30.0.5 . 6 . 80 }'])
+  expect(await listener.ask('follow 4')).toEqual({ scripts: 1, code: 'missing-object' })
+  expect(await listener.ask('repair 4')).toBeGreaterThan(0)
+})

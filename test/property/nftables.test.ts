@@ -4,11 +4,9 @@ import fc from 'fast-check'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import { NftablesPlanner } from '../../src/backends/nftables/plan.ts'
 import { scriptFor } from '../../src/backends/nftables/script.ts'
-import type { Forwarding, PortForwarding, Route } from '../../src/forwarding/forwarding.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
-import type { Protocol } from '../../src/net/protocol.ts'
 import { diffState, isEmpty, type KernelState, observedState } from '../../src/netfilter/kernel-state.ts'
-import { DROP, REJECT, aForwarding, aPort, everyOrigin, withPorts } from '../support/forwarding-builder.ts'
+import { portSequences, stepsOf } from '../support/port-sequences.ts'
 
 const OPTIONS = {
   family: 'IPv4',
@@ -18,51 +16,7 @@ const OPTIONS = {
 } as const
 const TABLE = { family: 'ip', name: 'kube-proxy' } as const
 
-const route: fc.Arbitrary<Route> = fc.oneof(
-  fc.record({
-    action: fc.constant('forward' as const),
-    pool: fc.constantFrom('cluster' as const, 'local' as const),
-    masquerade: fc.boolean(),
-  }),
-  fc.constantFrom(DROP, REJECT),
-)
-
-/** Service port `n` has addresses of its own; service ports 0 to 2 share their ClusterIP, as ports of one Service do. */
-function portOf(n: number): fc.Arbitrary<PortForwarding> {
-  const choices = fc.record({
-    endpoints: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 6 }),
-    weight: fc.integer({ min: 1, max: 3 }),
-    local: fc.boolean(),
-    routes: fc.record({ pod: route, node: route, external: route }),
-    affinity: fc.option(fc.constantFrom(60, 3600), { nil: undefined }),
-    algorithm: fc.constantFrom(undefined, 'source-hash' as const),
-    nodePort: fc.boolean(),
-    range: fc.boolean(),
-    sources: fc.boolean(),
-    protocol: fc.constantFrom<Protocol>('TCP', 'UDP', 'SCTP'),
-  })
-  return choices.map((given) => {
-    const texts = given.endpoints.map(
-      (e, i) => `10.1.0.${e}:80${given.local ? '*' : ''}=${i === 0 ? given.weight : 1}`,
-    )
-    const sourceRanges = given.sources ? ['192.0.2.0/24', '192.0.2.7/32', '198.51.100.1/32'] : []
-    const frontend = { routes: given.routes, ...(given.sources ? { sourceRanges } : {}) }
-    let port = aPort(`ns/s${n}`, { protocol: given.protocol })
-      .clusterIp(n < 3 ? '172.30.0.1' : `172.30.0.${n}`, 80 + n)
-      .endpoints(...texts)
-    if (given.nodePort) port = port.nodePort(30_000 + n, frontend)
-    if (given.range) port = port.loadBalancerIp(`203.0.113.${n}`, 1000, { ...frontend, lastPort: 2000 })
-    if (given.endpoints.length === 0)
-      port = port.externalIp(`198.51.100.${n + 1}`, 80, { routes: everyOrigin(REJECT) })
-    const built = port.with({ affinitySeconds: given.affinity, algorithm: given.algorithm }).build()
-    return { ...built, key: `ns/s${n}:/X` as PortForwarding['key'] }
-  })
-}
-
-const change = fc
-  .integer({ min: 0, max: 5 })
-  .chain((n) => fc.option(portOf(n), { nil: undefined }).map((port) => [`ns/s${n}:/X`, port] as const))
-const sequence = fc.array(fc.array(change, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 8 })
+const sequence = portSequences('IPv4')
 
 function objectsOf(state: KernelState<BackendObject>): ReadonlyMap<string, BackendObject> {
   const objects = new Map<string, BackendObject>()
@@ -81,13 +35,6 @@ function namedBy(object: BackendObject): readonly string[] {
   const chains = [...text.matchAll(/(?:goto|jump) ([a-z0-9-]+)/g)].map(([, name = '']) => `chain/${name}`)
   const sets = [...text.matchAll(/@([a-z-]+)/g)].map(([, name = '']) => `container/${name}`)
   return [...chains, ...sets]
-}
-
-function* stepsOf(
-  changes: readonly (readonly (readonly [string, PortForwarding | undefined])[])[],
-): Iterable<Forwarding> {
-  let forwarding = aForwarding([])
-  for (const step of changes) yield (forwarding = withPorts(forwarding, step))
 }
 
 test('NftablesPlanner.plan() says the same whether it came step by step or at once, one object per key', () => {

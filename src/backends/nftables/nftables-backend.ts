@@ -6,9 +6,11 @@ import type { Exec } from '../../kernel/exec.ts'
 import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
 import { KernelError } from '../../kernel/kernel-error.ts'
 import type { NfTables } from '../../kernel/nf-tables.ts'
+import type { NftElements } from '../../kernel/nft-elements.ts'
 import { Nft } from '../../kernel/nft.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
 import { type Changes, type KernelState, emptyState, observedState } from '../../netfilter/kernel-state.ts'
+import { type ElementTypes, elementTypes } from '../../netfilter/nftables/element-message.ts'
 import type { TableName } from '../../netfilter/nftables/render-script.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import { inSlices } from '../../runtime/in-slices.ts'
@@ -18,6 +20,7 @@ import { withoutConnectionCounts } from '../balancing-at-random.ts'
 import { blamedPort } from './blame.ts'
 import { NODE_PORT_IPS, tableName } from './names.ts'
 import { observedObjects } from './observe.ts'
+import { containersOf } from './plan-layout.ts'
 import { type BackendObject, ROUTE_LOCALNET, servesLocalhost } from './plan-node.ts'
 import { NftablesPlanner } from './plan.ts'
 import { wordsOf } from './plan-words.ts'
@@ -43,6 +46,8 @@ export interface NftablesBackendOptions {
   readonly kernelRelease?: string
   /** Without it only the loss of the table is noticed between resyncs. */
   readonly watch?: TableWatch | undefined
+  /** Writes what it can of the scripts; without it nft writes everything. */
+  readonly elements?: Pick<NftElements, 'write'> | undefined
 }
 
 /** Throws `KernelError` when nft or the kernel is missing or too old, naming the version. */
@@ -78,12 +83,15 @@ export class NftablesBackend implements Backend<BackendObject> {
   readonly addsCheaply = true
   readonly #options: BackendOptions
   readonly #exec: Exec
+  readonly #log: Logger
   readonly #nft: Nft
   readonly #table: TableName
   readonly #clock: Clock
   readonly #planner: NftablesPlanner
   readonly #foreign: ForeignTransactions | undefined
   readonly #check: TableCheck | undefined
+  readonly #elementTypes: ElementTypes
+  #elements: Pick<NftElements, 'write'> | undefined
   #planned: Forwarding | undefined
   /** The table is there because we put something into it. */
   #written = false
@@ -93,6 +101,7 @@ export class NftablesBackend implements Backend<BackendObject> {
   constructor(wiring: NftablesBackendOptions & { readonly nft: Nft; readonly table: TableName }) {
     this.#options = wiring.options
     this.#exec = wiring.exec
+    this.#log = wiring.log
     this.#nft = wiring.nft
     this.#table = wiring.table
     this.#clock = wiring.clock ?? systemClock
@@ -100,6 +109,8 @@ export class NftablesBackend implements Backend<BackendObject> {
     this.#check =
       wiring.watch && new TableCheck({ ...wiring.watch, table: this.#nft.table, clock: this.#clock })
     this.#planner = new NftablesPlanner(wiring.options)
+    this.#elements = wiring.elements
+    this.#elementTypes = elementTypes(containersOf(wordsOf(wiring.options.family)))
   }
 
   get family() {
@@ -171,6 +182,7 @@ export class NftablesBackend implements Backend<BackendObject> {
   }
 
   async #applyStep(step: ScriptStep, signal: AbortSignal, attempts = REMOVE_ATTEMPTS): Promise<void> {
+    if (await this.#takesElements(step)) return
     const { file, args, stdin, purpose } = step
     // nft 0.9.8 opens /dev/stdin by its name; which version was the last to do so is not known.
     const request = { file, args, stdin, stdinAsFile: true, signal }
@@ -180,6 +192,22 @@ export class NftablesBackend implements Backend<BackendObject> {
     if (error.code !== 'busy' || purpose !== REMOVE_PURPOSE || attempts <= 1) throw this.#judged(error)
     await this.#clock.sleep(REMOVE_PAUSE_MS, signal)
     await this.#applyStep(step, signal, attempts - 1)
+  }
+
+  /** What is refused here goes through nft, whose words tell why. */
+  async #takesElements({ file, stdin }: ScriptStep): Promise<boolean> {
+    if (this.#elements === undefined || file !== 'nft') return false
+    try {
+      return await this.#elements.write(stdin, this.#elementTypes)
+    } catch (error) {
+      // Should it have been done all the same, nft says that what was deleted is not there, and the table is read.
+      this.#log.warn(
+        { family: this.family, error: String(error) },
+        'Using nft for every change: netlink failed',
+      )
+      this.#elements = undefined
+      return false
+    }
   }
 
   /**

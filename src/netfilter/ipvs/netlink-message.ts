@@ -1,9 +1,10 @@
 /**
  * Commands of `ipvsadm --restore` as generic netlink messages (linux/ip_vs.h). All numbers are in the byte order of
- * the machine, which is little-endian on every architecture that we run on, except ports, which are in network order.
+ * the machine except ports, which are in network order.
  */
 import { type Family, familyOf, ipBytes, parseIp } from '../../net/ip.ts'
 import type { Protocol } from '../../net/protocol.ts'
+import { attribute, join, nested, networkU16, text, u16, u32 } from '../netlink-attribute.ts'
 import type { ServerCommand } from './command.ts'
 import { type RealServer, type VirtualServer, readSelector } from './virtual-server.ts'
 
@@ -78,7 +79,7 @@ function encodeIdentity(selector: string): readonly Uint8Array[] | undefined {
     attribute(1, u16(FAMILY_NUMBERS[familyOf(where.ip)])),
     attribute(2, u16(PROTOCOL_NUMBERS[where.protocol])),
     attribute(3, address(ipBytes(where.ip))),
-    attribute(4, port(where.port)),
+    attribute(4, networkU16(where.port)),
   ]
 }
 
@@ -104,7 +105,7 @@ function encodeDestination(
   if (ip === undefined) return undefined
   const identity = [
     attribute(1, address(ipBytes(ip))),
-    attribute(2, port(Number(match?.[2]))),
+    attribute(2, networkU16(Number(match?.[2]))),
     attribute(11, u16(FAMILY_NUMBERS[familyOf(ip)])),
   ]
   if (verb === 'delete') return identity
@@ -120,53 +121,9 @@ function encodeDestination(
   ]
 }
 
-const NESTED = 0x8000
-
-function nested(type: number, attributes: readonly Uint8Array[]): Uint8Array {
-  return attribute(type | NESTED, join(attributes))
-}
-
-/** Length and type, then the value, filled up to four bytes. */
-function attribute(type: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array((4 + value.length + 3) & ~3)
-  const view = new DataView(bytes.buffer)
-  view.setUint16(0, 4 + value.length, true)
-  view.setUint16(2, type, true)
-  bytes.set(value, 4)
-  return bytes
-}
-
-export function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}
-
 /** A union of both kinds of address: sixteen bytes either way. */
 function address(bytes: readonly number[]): Uint8Array {
   const value = new Uint8Array(16)
   value.set(bytes)
   return value
-}
-
-function u16(value: number): Uint8Array {
-  return Uint8Array.of(value & 0xff, value >> 8)
-}
-
-function port(value: number): Uint8Array {
-  return Uint8Array.of(value >> 8, value & 0xff)
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setUint32(0, value, true)
-  return bytes
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(`${value}\0`)
 }

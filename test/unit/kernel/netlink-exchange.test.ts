@@ -1,54 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   encodeMessage,
-  type ExchangeSocket,
   NetlinkExchange,
   readAttributes,
   readMessages,
 } from '../../../src/kernel/netlink-exchange.ts'
-
-/** A kernel that answers when the test wants it to. */
-class FakeSocket implements ExchangeSocket {
-  readonly sent: Buffer[] = []
-  #listener: ((message: Buffer) => void) | undefined
-  #fail: ((error: Error) => void) | undefined
-
-  on(event: 'message' | 'error', listener: never): void {
-    if (event === 'message') this.#listener = listener
-    else this.#fail = listener
-  }
-
-  send(message: Uint8Array, _options: object, callback: (error?: Error) => void): void {
-    this.sent.push(Buffer.from(message))
-    callback()
-  }
-
-  ref(): void {}
-  unref(): void {}
-  close(): void {}
-
-  async answer(...messages: readonly Uint8Array[]): Promise<void> {
-    const padded = messages.flatMap((message) => [message, Buffer.alloc(-message.length & 3)])
-    this.#listener?.(Buffer.concat(padded))
-    await nextTurn()
-    await nextTurn()
-  }
-
-  async fail(): Promise<void> {
-    this.#fail?.(new Error('ENOBUFS'))
-    await nextTurn()
-  }
-}
+import { FakeSocket, refusal } from '../../support/fake-socket.ts'
 
 const EXTRA = Uint8Array.of(1, 1, 0, 0)
 const entry = (seq: number, letter: string, flags = 2) =>
   encodeMessage({ type: 99, flags, seq }, EXTRA, Buffer.from(letter))
 const done = (seq: number) => encodeMessage({ type: 3, flags: 2, seq }, EXTRA, Buffer.alloc(0))
-const refusal = (seq: number, errno: number) => {
-  const code = Buffer.alloc(4)
-  code.writeInt32LE(-errno)
-  return encodeMessage({ type: 2, flags: 0, seq }, code, Buffer.alloc(16))
-}
 const question = { type: 99, extra: EXTRA, attributes: new Uint8Array() }
 const texts = (found: readonly Buffer[]) => found.map(String)
 
