@@ -107,7 +107,7 @@ export class Draft {
     const virtual = virtualServer(selector, this.#choices(selector, keepsPort))
     if (this.own.has(virtual.key)) return
     this.own.set(virtual.key, virtual)
-    const drainSeconds = drainSecondsOf(this.port)
+    const drainSeconds = drainSecondsOf(this.port, this.scheduler)
     for (const { target, weight } of pool === undefined ? [] : this.#orderedPool(pool)) {
       const server = hostPort(target.ip, keepsPort ? 0 : target.port)
       const real = realServer(selector, server, { weight, drainSeconds })
@@ -308,9 +308,15 @@ function planHairpin(draft: Draft): void {
   }
 }
 
-/** A flow of UDP never ends by itself, so nobody waits for it. */
-function drainSecondsOf({ protocol, onEndpointRemoval }: PortForwarding): number | undefined {
-  if (protocol === 'UDP' || onEndpointRemoval.action === 'reset') return 0
+/**
+ * A flow of UDP never ends by itself, so nobody waits for it. A hash of the address that is dialled, `dh`, would send all
+ * new connections of a frontend to a server that drains, and has no other to fall back to.
+ */
+function drainSecondsOf(
+  { protocol, onEndpointRemoval }: PortForwarding,
+  scheduler: string,
+): number | undefined {
+  if (protocol === 'UDP' || scheduler === 'dh' || onEndpointRemoval.action === 'reset') return 0
   return onEndpointRemoval.action === 'drain' ? onEndpointRemoval.seconds : undefined
 }
 

@@ -8,7 +8,7 @@ import type { Port, Protocol } from '../../net/protocol.ts'
 export interface VirtualServer {
   readonly kind: 'virtual-server'
   readonly key: string
-  /** Scheduler, persistence and flags as `ipvsadm --save` prints them: `-s mh -p 10800 -b mh-port`. */
+  /** Scheduler, persistence and flags as `ipvsadm --save` prints them: `-s mh -p 10800 -b mh-fallback,mh-port`. */
   readonly text: string
   readonly selector: string
 }
@@ -38,6 +38,7 @@ export interface VirtualServerChoices {
 }
 
 export const DRAINED_WEIGHT = 0
+const HASHES: ReadonlySet<string> = new Set(['sh', 'mh'])
 
 const FLAGS: Readonly<Record<Protocol, string>> = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' }
 
@@ -73,8 +74,13 @@ export function selectorFamily(selector: string): Family {
 export function virtualServer(selector: string, choices: VirtualServerChoices): VirtualServer {
   const [scheduler = '', hashesPort] = choices.scheduler.split('-')
   const persistence = choices.persistentSeconds === undefined ? '' : ` -p ${choices.persistentSeconds}`
-  const flags = hashesPort === undefined ? '' : ` -b ${scheduler}-port`
-  return virtualServerAs(selector, `-s ${scheduler}${persistence}${flags}`)
+  const flags = [
+    // A hash still points to a server of weight 0, and without this the kernel refuses those whom it sends there.
+    ...(HASHES.has(scheduler) ? [`${scheduler}-fallback`] : []),
+    ...(hashesPort === undefined ? [] : [`${scheduler}-port`]),
+  ]
+  const options = flags.length === 0 ? '' : ` -b ${flags.join(',')}`
+  return virtualServerAs(selector, `-s ${scheduler}${persistence}${options}`)
 }
 
 /** With everything behind the selector already in ipvsadm's words. */

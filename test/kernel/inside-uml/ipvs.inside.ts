@@ -7,6 +7,7 @@ import { SCHEDULERS } from '../../../src/backends/ipvs/plan-scheduler.ts'
 import type { Forwarding, PortForwarding } from '../../../src/forwarding/forwarding.ts'
 import type { Exec } from '../../../src/kernel/exec.ts'
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
+import { virtualServer } from '../../../src/netfilter/ipvs/virtual-server.ts'
 import { diffState, isEmpty } from '../../../src/netfilter/kernel-state.ts'
 import type { Cidr } from '../../../src/net/cidr.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -160,6 +161,23 @@ describe('connections through the IPVS mode', () => {
     expect(await old.ask('back?')).toBe('a 8080 10.244.0.2')
     await old.close()
   })
+
+  test.each(['sh', 'sh-port', 'mh', 'mh-port', 'dh'])(
+    'are not refused while another endpoint drains (%s)',
+    async (scheduler) => {
+      const proxy = await startProxy(lab.node.exec)
+      const hashed = (...endpoints: readonly string[]) => web(...endpoints).with({ ipvsScheduler: scheduler })
+      // The hash points to one of the two.
+      for (const [left, name] of [
+        [A, 'a'],
+        [B, 'b'],
+      ] as const) {
+        await proxy.sync([hashed(A, B)])
+        await proxy.sync([hashed(left)])
+        expect(await lab.who(lab.client, VIP, 80, 40_000)).toBe(`${name} 8080 169.254.1.1`)
+      }
+    },
+  )
 
   test('end when their endpoint has drained as long as it may, and so do their entries', async () => {
     let nowMs = 0
@@ -346,8 +364,8 @@ describe('the IPVS mode beside others', () => {
     await proxy.sync(ports)
     const lines = await servers(node)
     for (const [i, wish] of wishes.entries()) {
-      const [name = '', flag] = wish.split('-')
-      expect(lines).toContain(`-A -t 172.30.1.${i}:80 -s ${name}${flag === undefined ? '' : ` -b ${wish}`}`)
+      const server = virtualServer(`-t 172.30.1.${i}:80`, { scheduler: wish, persistentSeconds: undefined })
+      expect(lines).toContain(`-A ${server.selector} ${server.text}`)
     }
     expect(isEmpty(await proxy.error())).toBe(true)
   })

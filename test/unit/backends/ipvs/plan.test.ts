@@ -115,7 +115,7 @@ describe('IpvsPlanner with policy Local', () => {
     const found = lines([port.affinity(60)]).filter((line) => / -s /.test(line))
     expect(
       found.filter((line) => line.startsWith('-f ')).map((line) => line.replace(/^-f \d+ /, '')),
-    ).toEqual(['-s sh', '-s sh'])
+    ).toEqual(['-s sh -b sh-fallback', '-s sh -b sh-fallback'])
     expect(found.filter((line) => line.startsWith('-t ')).every((line) => line.endsWith('-s rr -p 60'))).toBe(
       true,
     )
@@ -355,7 +355,9 @@ describe('IpvsPlanner is incremental:', () => {
       plan(forwarding, { defaultScheduler: 'rr', unavailable: new Set(['mh']) }),
       before,
     )
-    expect(changes.updated.map(({ from, to }) => `${from.text} → ${to.text}`)).toEqual(['-s mh → -s rr'])
+    expect(changes.updated.map(({ from, to }) => `${from.text} → ${to.text}`)).toEqual([
+      '-s mh -b mh-fallback → -s rr',
+    ])
   })
 })
 

@@ -69,7 +69,10 @@ describe('selectors', () => {
 describe('virtualServer() and realServer()', () => {
   test('print options in the order in which ipvsadm saves them', () => {
     const choices = { scheduler: 'mh-port', persistentSeconds: 10800 }
-    expect(virtualServer('-t 10.0.0.2:80', choices).text).toBe('-s mh -p 10800 -b mh-port')
+    expect(virtualServer('-t 10.0.0.2:80', choices).text).toBe('-s mh -p 10800 -b mh-fallback,mh-port')
+    expect(virtualServer('-f 3', { scheduler: 'sh', persistentSeconds: undefined }).text).toBe(
+      '-s sh -b sh-fallback',
+    )
     expect(virtualServer('-f 3', { scheduler: 'rr', persistentSeconds: undefined }).text).toBe('-s rr')
   })
 
