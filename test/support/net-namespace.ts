@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Exec } from '../../src/kernel/exec.ts'
-import { ProgramRunner } from '../../src/kernel/program-runner.ts'
+import { ShellRunner } from './shell-runner.ts'
 
 export class NetNamespace {
   readonly pid: number
@@ -16,6 +16,7 @@ export class NetNamespace {
   readonly prefix: readonly string[]
   /** Runs programs inside; their xtables lock is their own, so parallel tests do not wait for each other. */
   readonly exec: Exec
+  readonly #shells: ShellRunner
   readonly #holder: ChildProcessWithoutNullStreams
   readonly #lockFile: string
 
@@ -26,7 +27,8 @@ export class NetNamespace {
     this.#lockFile = `${tmpdir()}/fairlead-test-${pid}.lock`
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
     const env = { ...process.env, PATH: path, LC_ALL: 'C', XTABLES_LOCKFILE: this.#lockFile }
-    this.exec = new ProgramRunner({ prefix: this.prefix, env })
+    this.#shells = new ShellRunner({ prefix: this.prefix, env })
+    this.exec = this.#shells
   }
 
   /** Rejects when this process may not make namespaces. */
@@ -53,6 +55,7 @@ export class NetNamespace {
   }
 
   async close(): Promise<void> {
+    this.#shells.close()
     const ended = once(this.#holder, 'exit')
     this.#holder.stdin.end()
     await ended

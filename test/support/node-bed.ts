@@ -15,8 +15,8 @@ import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Exec } from '../../src/kernel/exec.ts'
-import { ProgramRunner } from '../../src/kernel/program-runner.ts'
 import type { AgentCommands, ListenRequest } from './node-bed-agent.ts'
+import { ShellRunner } from './shell-runner.ts'
 
 /** Who is where. Addresses are canonical text of either family. */
 export interface BedLayout {
@@ -119,11 +119,17 @@ export class NodeBed {
   #installed: Readonly<Record<Place, ReadonlySet<string>>> = { node: new Set(), world: new Set() }
   #podCount = 0
   readonly #lockFile: string
+  readonly #programs: Readonly<Record<Place, ShellRunner>>
 
   private constructor(node: Agent, world: Agent) {
     this.#node = node
     this.#world = world
     this.#lockFile = `${tmpdir()}/fairlead-bed-${node.pid}.lock`
+    const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
+    const env = { ...process.env, PATH: path, LC_ALL: 'C', XTABLES_LOCKFILE: this.#lockFile }
+    const inside = ({ pid }: Agent) =>
+      new ShellRunner({ prefix: ['nsenter', '-t', String(pid), '-n', '--'], env })
+    this.#programs = { node: inside(node), world: inside(world) }
   }
 
   /** Makes both namespaces, with forwarding on and the fixed links up. Rejects without the right to do so. */
@@ -145,9 +151,7 @@ export class NodeBed {
 
   /** Runs programs in the node's namespace; the xtables lock is the bed's own. */
   get exec(): Exec {
-    const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
-    const env = { ...process.env, PATH: path, LC_ALL: 'C', XTABLES_LOCKFILE: this.#lockFile }
-    return new ProgramRunner({ prefix: ['nsenter', '-t', String(this.nodePid), '-n', '--'], env })
+    return this.#programs.node
   }
 
   /** All addresses of the node's interfaces, loopback included. */
@@ -225,6 +229,7 @@ export class NodeBed {
 
   /** Ends both agents, and with them the namespaces and all that is in them. */
   async close(): Promise<void> {
+    for (const programs of Object.values(this.#programs)) programs.close()
     await Promise.all([this.#node.stop(), this.#world.stop()])
     rmSync(this.#lockFile, { force: true })
   }
@@ -297,7 +302,7 @@ export class NodeBed {
   async #ip(place: Place, commands: readonly string[], options: readonly string[] = []): Promise<void> {
     if (commands.length === 0) return
     const stdin = `${commands.join('\n')}\n`
-    const result = await this.ask(place, 'run', { file: 'ip', args: [...options, '-batch', '-'], stdin })
+    const result = await this.#programs[place].run({ file: 'ip', args: [...options, '-batch', '-'], stdin })
     if (result.exitCode === 0) return
     const line = commands[Number(/-:(\d+)/.exec(result.stderr)?.[1] ?? 1) - 1] ?? ''
     throw new Error(`Cannot build the node bed: "ip ${line}" in ${place}: ${result.stderr.trim()}`)

@@ -3,8 +3,11 @@
  * what becomes of connections; packets of many kinds are the node bed's business.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { NetNamespace } from './net-namespace.ts'
+import type { PeerCommand, PeerSaying } from './tcp-peer.ts'
 
 const PEER = join(import.meta.dirname, 'tcp-peer.ts')
 const PATIENCE_MS = 20_000
@@ -14,19 +17,51 @@ export const POD_B = '10.244.0.2'
 export const CLIENT = '203.0.113.5'
 export const NODE_IP = '192.168.0.2'
 
+/** The process that plays all peers of one namespace: to start one for each takes seconds in user-mode-linux. */
+class PeerHost {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #listeners = new Map<number, (text: string | null) => void>()
+
+  constructor(namespace: NetNamespace) {
+    const [file = '', ...prefix] = namespace.prefix
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', PEER]
+    this.#child = spawn(file, [...prefix, '--', ...node], { stdio: 'pipe' })
+    this.#child.stdin.on('error', () => undefined)
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      const { id, text } = JSON.parse(line) as PeerSaying
+      this.#listeners.get(id)?.(text)
+    })
+  }
+
+  listen(id: number, listener: (text: string | null) => void): void {
+    this.#listeners.set(id, listener)
+  }
+
+  send(command: PeerCommand): void {
+    this.#child.stdin.write(`${JSON.stringify(command)}\n`)
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null) return
+    const ended = once(this.#child, 'exit')
+    this.#child.stdin.end()
+    await ended
+  }
+}
+
 /** One end of a connection, or a server; lines in, lines out. */
 export class Peer {
-  readonly #child: ChildProcessWithoutNullStreams
+  readonly #host: PeerHost
+  readonly #id: number
+  readonly #ended = Promise.withResolvers<undefined>()
   readonly #lines: string[] = []
   #rest = ''
   #waiting: ((line: string) => void) | undefined
 
-  constructor(namespace: NetNamespace, args: readonly string[]) {
-    const [file = '', ...prefix] = namespace.prefix
-    const node = [process.execPath, '--disable-warning=ExperimentalWarning', PEER]
-    this.#child = spawn(file, [...prefix, '--', ...node, ...args], { stdio: 'pipe' })
-    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => this.#take(text))
-    this.#child.stdin.on('error', () => undefined)
+  constructor(host: PeerHost, id: number) {
+    this.#host = host
+    this.#id = id
+    host.listen(id, (text) => (text === null ? this.#ended.resolve(undefined) : this.#take(text)))
   }
 
   /** The next line; rejects when none comes in time. */
@@ -48,14 +83,13 @@ export class Peer {
   }
 
   tell(text: string): void {
-    this.#child.stdin.write(`${text}\n`)
+    this.#host.send({ id: this.#id, op: 'tell', text: `${text}\n` })
   }
 
+  /** Ends the connection, or the server with its connections. */
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('exit', resolve))
-    if (this.#child.exitCode !== null) return
-    this.#child.stdin.end()
-    await ended
+    this.#host.send({ id: this.#id, op: 'close' })
+    await this.#ended.promise
   }
 
   #take(text: string): void {
@@ -74,7 +108,8 @@ export class TcpLab {
   readonly podA: NetNamespace
   readonly podB: NetNamespace
   readonly client: NetNamespace
-  readonly #peers: Peer[] = []
+  readonly #hosts = new Map<NetNamespace, PeerHost>()
+  #peers = 0
 
   private constructor(namespaces: readonly [NetNamespace, NetNamespace, NetNamespace, NetNamespace]) {
     ;[this.node, this.podA, this.podB, this.client] = namespaces
@@ -93,19 +128,14 @@ export class TcpLab {
 
   /** A server; resolves when it listens. */
   async serve(namespace: NetNamespace, name: string, ...ports: readonly number[]): Promise<Peer> {
-    const peer = this.#start(namespace, ['serve', name, ...ports.map(String)])
+    const peer = this.#start(namespace, (id) => ({ id, op: 'serve', name, ports }))
     for (const _ of ports) await peer.line()
     return peer
   }
 
   /** A connection; its first line is `open`, or the code of the error. `from`: the client's own port. */
   connect(namespace: NetNamespace, ip: string, port: number, from?: number): Peer {
-    return this.#start(namespace, [
-      'connect',
-      ip,
-      String(port),
-      ...(from === undefined ? [] : [String(from)]),
-    ])
+    return this.#start(namespace, (id) => ({ id, op: 'connect', ip, port, from }))
   }
 
   /** Who answers a new connection, or why nobody does: `a 80 203.0.113.5`, `ECONNREFUSED`. */
@@ -118,13 +148,16 @@ export class TcpLab {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#peers.map((peer) => peer.close()))
+    await Promise.all([...this.#hosts.values()].map((host) => host.close()))
     await Promise.all([this.node, this.podA, this.podB, this.client].map((namespace) => namespace.close()))
   }
 
-  #start(namespace: NetNamespace, args: readonly string[]): Peer {
-    const peer = new Peer(namespace, args)
-    this.#peers.push(peer)
+  #start(namespace: NetNamespace, command: (id: number) => PeerCommand): Peer {
+    const host = this.#hosts.get(namespace) ?? new PeerHost(namespace)
+    this.#hosts.set(namespace, host)
+    const id = ++this.#peers
+    const peer = new Peer(host, id)
+    host.send(command(id))
     return peer
   }
 
