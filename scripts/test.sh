@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/set-up.sh
 . "$(dirname -- "$0")/set-up.sh"
 set_up_npm
-set_up_debian ip iptables nft ipset ipvsadm conntrack modprobe linux.uml curl unshare ps busybox
+set_up_debian ip iptables nft ipset ipvsadm conntrack modprobe linux.uml curl unshare ps busybox wrk iperf3
 
 npm run --silent format:check
 npm run --silent lint
