@@ -75,7 +75,7 @@ export const KERNEL = area('Kernel', [
         nftables: [
           unit(
             'backends/nftables/script',
-            'scriptFor() removes a chain that nobody needs only after the transaction that left it alone',
+            'scriptFor() makes chains before what leads to them, and removes them after',
           ),
         ],
       },

@@ -75,7 +75,7 @@ test('scriptFor() writes what differs and nothing else, and nothing when nothing
         const difference = diffState(want, have)
         const steps = atOnce(scriptFor(difference, TABLE))
         expect(steps.length === 0).toBe(isEmpty(difference))
-        expect(steps.length).toBeLessThanOrEqual(2)
+        expect(steps.length).toBeLessThanOrEqual(3)
         const text = steps.map(({ stdin }) => stdin).join('')
         const elements = difference.created.filter(({ kind }) => kind === 'element')
         const forgotten = elements.filter(({ key }) => !text.includes(key.slice(key.indexOf(' ') + 1)))

@@ -125,7 +125,9 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         await proxy.sync(decided(cluster(ENDPOINTS.slice(0, 3), 0)))
         const reports = await underLoad(async () => {
           for (let round = 1; round <= amount.changes; round++) {
-            const ips = [0, 1, 2].map((offset) => ENDPOINTS[(round + offset) % ENDPOINTS.length]!)
+            // Their number changes, too: that is what the shape of the rules depends on.
+            const offsets = [0, 1, 2, 3].slice(round % 3)
+            const ips = offsets.map((offset) => ENDPOINTS[(round + offset) % ENDPOINTS.length]!)
             await proxy.sync(decided(cluster(ips, round)))
           }
         })

@@ -1,11 +1,15 @@
 /**
  * From changes to transactions of `nft -f -`.
  *
- * An ordinary change is one transaction: whatever the order of its commands, a packet sees all of it or nothing. Two
- * things need more than one. A chain can be deleted only when the kernel has let go of the elements that led to it
- * (before Linux 6.2 that is a moment after the commit), so chains that nobody needs go in a second transaction. And a
- * very large change is cut, because the kernel holds its lock, and nft the memory, for a whole transaction; then the
- * order keeps every packet answered: first what is referred to, then what refers, then what goes.
+ * An ordinary change is one transaction. Three things need more than one.
+ *
+ * A packet that is on its way while a transaction is committed goes on with the rules of before, but finds the elements
+ * of after: an element may lead it to a chain that has no rules yet for it (seen in Linux 6.18: one connection in
+ * 100,000 was refused while shapes changed). So chains are there before the transaction whose elements lead to them. A
+ * chain can be deleted only when the kernel has let go of the elements that led to it (before Linux 6.2 that is a moment
+ * after the commit), so chains that nobody needs go after it. And a very large change is cut, because the kernel holds
+ * its lock, and nft the memory, for a whole transaction; then the order keeps every packet answered: first what is
+ * referred to, then what refers, then what goes.
  */
 import { forEachSliced, type Sliced } from '../../collections/sliced.ts'
 import type { Changes } from '../../netfilter/kernel-state.ts'
@@ -26,6 +30,7 @@ export const ELEMENTS_PER_TRANSACTION = 20_000
 
 /** Step that removes chains: refused as busy until the kernel has let go of the elements before it. */
 export const REMOVE_PURPOSE = 'remove chains that nobody needs'
+const STRUCTURE_PURPOSE = 'write sets, maps and chains'
 
 export function* scriptFor(changes: Changes<BackendObject>, table: TableName): Sliced<KernelScript> {
   const work = yield* sorted(changes)
@@ -90,8 +95,8 @@ function* asAWhole(work: Work, table: TableName): Sliced<ScriptStep> {
   const script = new ScriptRenderer(table)
   script.addTable()
   script.deleteTable()
-  script.addTable()
-  structure(script, work)
+  addStructure(script, work)
+  changeRules(script, work)
   yield* script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
   return step(script, 'replace the table')
 }
@@ -99,19 +104,19 @@ function* asAWhole(work: Work, table: TableName): Sliced<ScriptStep> {
 function* piecewise(work: Work, table: TableName): Sliced<readonly ScriptStep[]> {
   const elements = work.created.length + work.updated.length + work.removed.length
   if (elements > ELEMENTS_PER_TRANSACTION) return yield* inPieces(work, table)
+  const structure = new ScriptRenderer(table)
+  addStructure(structure, work)
   const script = new ScriptRenderer(table)
-  // Without a table the first command must make one; with one it changes nothing.
-  if (work.containers.length > 0) script.addTable()
-  structure(script, work)
+  changeRules(script, work)
   yield* script.deleteElements([...work.removed, ...work.updated.map(({ from }) => from)])
   yield* script.addElements([...work.created, ...work.updated.map(({ to }) => to)])
-  return isEmptyScript(script) ? [] : [step(script, 'write changes')]
+  return [...stepIfAny(structure, STRUCTURE_PURPOSE), ...stepIfAny(script, 'write changes')]
 }
 
 function* inPieces(work: Work, table: TableName): Sliced<readonly ScriptStep[]> {
-  const frame = new ScriptRenderer(table)
-  if (work.containers.length > 0) frame.addTable()
-  structure(frame, work)
+  const structure = new ScriptRenderer(table)
+  addStructure(structure, work)
+  changeRules(structure, work)
   const onlyCreated = work.updated.length + work.removed.length === 0
   // Alone, the elements of one service port stay together, so that one after the other begins to work.
   const created = onlyCreated ? yield* sharedFirst(work.created) : byRank(work.created)
@@ -119,7 +124,7 @@ function* inPieces(work: Work, table: TableName): Sliced<readonly ScriptStep[]> 
   const removed = byRank(work.removed).toReversed()
   yield
   return [
-    ...(isEmptyScript(frame) ? [] : [step(frame, 'write sets, maps and chains')]),
+    ...stepIfAny(structure, STRUCTURE_PURPOSE),
     ...(yield* inChunks(created, (script, chunk) => script.addElements(chunk), {
       table,
       purpose: 'add elements',
@@ -155,11 +160,19 @@ function* inChunks<T>(
 }
 
 /** All chains before any rule, because rules name chains; all sets before rules and elements. */
-function structure(script: ScriptRenderer, { containers, chains }: Work): void {
+function addStructure(script: ScriptRenderer, { containers, chains }: Work): void {
+  // Without a table the first command must make one; with one it changes nothing.
+  if (containers.length > 0) script.addTable()
   for (const container of containers) script.addContainer(container)
-  for (const { chain, isNew } of chains) if (isNew) script.addChain(chain)
-  for (const { chain, isNew } of chains) if (!isNew) script.flushChain(chain)
-  for (const { chain } of chains) script.addRules(chain)
+  const added = chains.filter(({ isNew }) => isNew)
+  for (const { chain } of added) script.addChain(chain)
+  for (const { chain } of added) script.addRules(chain)
+}
+
+function changeRules(script: ScriptRenderer, { chains }: Work): void {
+  const changed = chains.filter(({ isNew }) => !isNew)
+  for (const { chain } of changed) script.flushChain(chain)
+  for (const { chain } of changed) script.addRules(chain)
 }
 
 function removal(work: Work, table: TableName): readonly ScriptStep[] {
@@ -168,7 +181,7 @@ function removal(work: Work, table: TableName): readonly ScriptStep[] {
   for (const chain of work.goneChains) script.flushChain(chain)
   for (const container of work.goneContainers) script.deleteContainer(container)
   for (const chain of work.goneChains) script.deleteChain(chain)
-  return isEmptyScript(script) ? [] : [step(script, REMOVE_PURPOSE)]
+  return stepIfAny(script, REMOVE_PURPOSE)
 }
 
 function settingSteps(changes: Changes<BackendObject>): readonly ScriptStep[] {
@@ -217,8 +230,8 @@ function* sharedFirst(elements: readonly ElementObject[]): Sliced<readonly Eleme
   return [...first, ...middle, ...last]
 }
 
-function isEmptyScript(script: ScriptRenderer): boolean {
-  return script.toString() === ''
+function stepIfAny(script: ScriptRenderer, purpose: string): readonly ScriptStep[] {
+  return script.toString() === '' ? [] : [step(script, purpose)]
 }
 
 function step(script: ScriptRenderer, purpose: string): ScriptStep {

@@ -38,12 +38,14 @@ test('scriptFor() makes a changed endpoint two commands in one transaction', () 
   ])
 })
 
-test('scriptFor() removes a chain that nobody needs only after the transaction that left it alone', () => {
+test('scriptFor() makes chains before what leads to them, and removes them after', () => {
   const changes = diffState(planned(web('10.0.0.1:80')), planned(web('10.0.0.1:80', '10.0.0.2:80')))
-  const [write, remove, ...more] = atOnce(scriptFor(changes, TABLE))
+  const [structure, write, remove, ...more] = atOnce(scriptFor(changes, TABLE))
   expect(more).toEqual([])
-  expect(write?.stdin).toContain('add chain ip kube-proxy pick-tcp-c1\n')
-  expect(write?.stdin).not.toContain('delete chain')
+  expect(structure?.stdin).toContain('add chain ip kube-proxy pick-tcp-c1\n')
+  expect(structure?.stdin).toContain('add rule ip kube-proxy pick-tcp-c1 ')
+  expect(structure?.stdin).not.toContain(' element ')
+  expect(write?.stdin.match(/^\w+ \w+/gm)).toEqual(['delete element', 'delete element', 'add element'])
   expect(remove?.purpose).toBe(REMOVE_PURPOSE)
   expect(remove?.stdin).toContain('delete chain ip kube-proxy pick-tcp-c2\n')
 })
