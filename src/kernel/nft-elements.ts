@@ -47,6 +47,8 @@ export class NftElements {
    * the script is not for this way, it is too long, or the kernel refused it; `nft` can do it, or tells why not.
    */
   async write(script: string, types: ElementTypes): Promise<boolean> {
+    // Messages are longer than their text; that of a first load is megabytes, and not worth a look.
+    if (script.length > BATCH_BYTES) return false
     const commands = encodeElementCommands(script, types)
     if (commands === undefined || commands.length === 0) return false
     const bytes = commands.reduce((sum, { attributes }) => sum + attributes.length, 0)

@@ -1,7 +1,7 @@
 /**
  * Runs real programs as children of a small shell. A test process has hundreds of megabytes, and to start a program from
  * it copies its page tables: milliseconds here, a quarter of a second in user-mode-linux. A shell has nothing to copy,
- * and enters the namespace once.
+ * and enters the namespace once. Nothing is ended early: time limits are the test's, and an aborted program runs on.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
