@@ -2,7 +2,7 @@
 import { NetNamespace } from '../support/net-namespace.ts'
 
 const ENTRY = `${import.meta.dirname}/../support/nft-element-writer.ts`
-const SEQUENCES = 6
+const SEQUENCES = 15
 
 let namespace: NetNamespace
 

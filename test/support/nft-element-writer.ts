@@ -8,6 +8,7 @@ import { tableName } from '../../src/backends/nftables/names.ts'
 import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import { containersOf } from '../../src/backends/nftables/plan-layout.ts'
 import { wordsOf } from '../../src/backends/nftables/plan-words.ts'
+import { REMOVE_PURPOSE } from '../../src/backends/nftables/script.ts'
 import { atOnce } from '../../src/collections/sliced.ts'
 import { NftElements } from '../../src/kernel/nft-elements.ts'
 import { ProgramRunner } from '../../src/kernel/program-runner.ts'
@@ -63,9 +64,9 @@ const run = fc.asyncProperty(portSequences(family), async (changes) => {
   await byNft([`add table ${words} ${name}`, `delete table ${words} ${name}`])
   for (const forwarding of stepsOf(changes, family)) {
     const want = backend.plan(forwarding)
-    const [first, ...removal] = atOnce(backend.script(diffState(want, await backend.observe(signal))))
-    if (first !== undefined) await carryOut(first.stdin)
-    await backend.apply(removal, signal)
+    for (const step of atOnce(backend.script(diffState(want, await backend.observe(signal)))))
+      if (step.purpose === REMOVE_PURPOSE) await backend.apply([step], signal)
+      else await carryOut(step.stdin)
     const difference = diffState(want, await backend.observe(signal))
     if (!isEmpty(difference)) throw new Error(JSON.stringify(difference))
   }
