@@ -33,7 +33,10 @@ describeKernel('npm run bench', ['namespaces', 'nft', 'conntrack'], () => {
       const args = ['--quick', '--scenario', '100x5', '--mode', 'nftables', '--no-floor', '--out', folder]
       const peers = [...aPeer('twin'), ...aPeer('stubborn', '--proxy-mode=iptables')]
       const command = ['--disable-warning=ExperimentalWarning', 'bench/main.ts', ...args, ...peers]
-      const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: ROOT })
+      const { stdout } = await promisify(execFile)(process.execPath, command, {
+        cwd: ROOT,
+        timeout: TIMEOUT_MS,
+      })
       const { results } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as Report
       expect(results.map(({ subject, failure }) => [subject, failure])).toEqual([
         ['fairlead nftables', undefined],

@@ -1,12 +1,11 @@
 /**
- * The program inside a namespace of the node bed: opens sockets, runs tools and writes sysctls there on request.
+ * The program inside a namespace of the node bed: opens sockets and writes sysctls there on request.
  *
  * One JSON command per line on standard input, one JSON answer per line on standard output, any number at a time. It
  * ends when its standard input closes, so the namespace that it holds open dies with whoever started it.
  *
  * Listeners tell every client who they are and whom they see, as one line of text: `place ip port seenIp seenPort`.
  */
-import { spawn } from 'node:child_process'
 import { type Socket as UdpSocket, createSocket } from 'node:dgram'
 import { existsSync, writeFileSync } from 'node:fs'
 import { type Server, type Socket, createServer, isIPv6 } from 'node:net'
@@ -21,25 +20,12 @@ export interface ListenRequest {
   readonly udp: readonly { readonly ip: string; readonly port: number }[]
 }
 
-export interface RunRequest {
-  readonly file: string
-  readonly args: readonly string[]
-  readonly stdin?: string
-}
-
-export interface RunResult {
-  readonly exitCode: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
 export interface TryRequest extends AttemptRequest {
   readonly tries: number
 }
 
 /** What the commands take and give back. */
 export interface AgentCommands {
-  run: { takes: RunRequest; gives: RunResult }
   write: { takes: Readonly<Record<string, string>>; gives: readonly string[] }
   listen: { takes: ListenRequest; gives: readonly string[] }
   unlisten: { takes: ListenRequest; gives: readonly string[] }
@@ -60,20 +46,6 @@ const MANY_TRIES = 4
 interface Slots {
   free: number
   readonly waiting: (() => void)[]
-}
-
-async function run(request: RunRequest): Promise<RunResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(request.file, request.args, { stdio: 'pipe' })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.stdin.on('error', () => undefined)
-    child.on('error', reject)
-    child.on('close', (exitCode) => resolve({ exitCode, stdout, stderr }))
-    child.stdin.end(request.stdin ?? '')
-  })
 }
 
 /** Writes files below /proc/sys, which always shows the namespace of the process that looks; tells what failed. */
@@ -190,7 +162,6 @@ async function stopLoad(index: number): Promise<LoadReport> {
 }
 
 const commands: { [K in keyof AgentCommands]: (value: never) => unknown } = {
-  run,
   write,
   listen,
   unlisten,

@@ -214,9 +214,9 @@ export class NodeBed {
     return (place === 'node' ? this.#node : this.#world).ask(op, value)
   }
 
-  /** Runs a tool in the node's namespace that must succeed; resolves to its standard output. */
-  async run(file: string, args: readonly string[], stdin = ''): Promise<string> {
-    const result = await this.exec.run({ file, args, stdin })
+  /** Runs a tool that must succeed, on the node unless told otherwise; resolves to its standard output. */
+  async run(file: string, args: readonly string[], stdin = '', place: Place = 'node'): Promise<string> {
+    const result = await this.#programs[place].run({ file, args, stdin })
     if (result.exitCode !== 0)
       throw new Error(`${file} ${args.join(' ')} exited with ${result.exitCode}: ${result.stderr.trim()}`)
     return result.stdout

@@ -4,7 +4,7 @@
  * and enters the namespace once. Nothing is ended early: time limits are the test's, and an aborted program runs on.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -21,7 +21,6 @@ const NOT_FOUND = 127
 
 export class ShellRunner implements Exec {
   readonly #options: ShellRunnerOptions
-  readonly #folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'fairlead-shell-'))
   readonly #idle: Shell[] = []
   readonly #all: Shell[] = []
 
@@ -42,11 +41,10 @@ export class ShellRunner implements Exec {
   /** Ends the shells; a program that still runs is left to its end. */
   close(): void {
     for (const shell of this.#all) shell.end()
-    rmSync(this.#folder, { recursive: true, force: true })
   }
 
   #start(): Shell {
-    const shell = new Shell(this.#options, join(this.#folder, String(this.#all.length)))
+    const shell = new Shell(this.#options)
     this.#all.push(shell)
     return shell
   }
@@ -55,13 +53,14 @@ export class ShellRunner implements Exec {
 /** One program after the other; input and output are files, the exit code is a line. */
 class Shell {
   readonly #child: ChildProcessWithoutNullStreams
-  readonly #path: string
+  readonly #folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'fairlead-shell-'))
   #waiting: { resolve: (exitCode: number) => void; reject: (error: Error) => void } | undefined
 
-  constructor({ prefix, env }: ShellRunnerOptions, path: string) {
+  constructor({ prefix, env }: ShellRunnerOptions) {
     const [file = '', ...args] = prefix
-    this.#path = path
-    this.#child = spawn(file, [...args, 'sh'], { env, stdio: 'pipe' })
+    // Also when the test process is killed, the inner shell's input ends, and the outer one clears up.
+    const shell = ['sh', '-c', 'sh; rm -r "$1"', 'sh', this.#folder]
+    this.#child = spawn(file, [...args, ...shell], { env, stdio: 'pipe' })
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#waiting?.resolve(Number(line)))
     const fail = (): void => this.#waiting?.reject(new Error('Cannot run programs: the shell has ended'))
     this.#child.on('error', fail).on('exit', fail)
@@ -69,7 +68,7 @@ class Shell {
   }
 
   async run({ file, args, stdin }: ExecRequest): Promise<Omit<ExecResult, 'durationMs'>> {
-    const [input, output, errors] = ['in', 'out', 'err'].map((name) => `${this.#path}.${name}`) as [
+    const [input, output, errors] = ['in', 'out', 'err'].map((name) => join(this.#folder, name)) as [
       string,
       string,
       string,
