@@ -92,7 +92,7 @@ function kernelView({ mode, iptables }: KernelTools, ip: string): readonly (read
 
 const TRIES = 120
 /** Of one connection, in the words of `curl`. */
-const askWithin = (world: DemoWorld): readonly string[] => ['-s', '-m', String(world.pace.timeoutMs / 1000)]
+const askWithin = (world: DemoWorld): readonly string[] => ['-sS', '-m', String(world.pace.timeoutMs / 1000)]
 
 export async function serviceScene(world: DemoWorld, tools: KernelTools): Promise<void> {
   const ip = world.clusterIp()
