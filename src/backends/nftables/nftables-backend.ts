@@ -57,7 +57,8 @@ export async function createNftablesBackend(wiring: NftablesBackendOptions): Pro
   const nft = new Nft(exec, `${table.family} ${table.name}`)
   const version = await nft.requireVersions(kernelRelease)
   requirePlainName(options)
-  log.info({ family: options.family, version }, 'Using nftables')
+  const elements = wiring.elements === undefined ? 'nft' : 'netlink'
+  log.info({ family: options.family, version, elements }, 'Using nftables')
   return new NftablesBackend({ ...wiring, nft, table })
 }
 
@@ -203,7 +204,7 @@ export class NftablesBackend implements Backend<BackendObject> {
       // Should it have been done all the same, nft says that what was deleted is not there, and the table is read.
       this.#log.warn(
         { family: this.family, error: String(error) },
-        'Using nft for every change: netlink failed',
+        'Cannot write elements by netlink; nft writes every change from now on, more slowly, until a restart',
       )
       this.#elements = undefined
       return false

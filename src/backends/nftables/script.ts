@@ -5,7 +5,7 @@
  *
  * A packet that is on its way while a transaction is committed goes on with the rules of before, but finds the elements
  * of after: an element may lead it to a chain that has no rules yet for it (seen in Linux 6.18: one connection in
- * 100,000 was refused while shapes changed). So chains are there before the transaction whose elements lead to them. A
+ * 90,000 was refused while shapes changed forty times a second). So chains are there before the transaction whose elements lead to them. A
  * chain can be deleted only when the kernel has let go of the elements that led to it (before Linux 6.2 that is a moment
  * after the commit), so chains that nobody needs go after it. And a very large change is cut, because the kernel holds
  * its lock, and nft the memory, for a whole transaction; then the order keeps every packet answered: first what is
