@@ -51,6 +51,21 @@ describeKernel('runInUml()', ['uml'], () => {
     await expect(run).rejects.toThrow(/^Cannot finish "sleep" in user-mode-linux: 3000 ms passed/)
   }, 60_000)
 
+  test('says what the kernel said when it panics', async () => {
+    const run = runInUml({ command: 'sh', args: ['-c', 'echo c > /proc/sysrq-trigger'] })
+    await expect(run).rejects.toThrow(
+      /by itself \(console: Kernel panic - not syncing: sysrq triggered crash/,
+    )
+  }, 60_000)
+
+  test('runs programs that would use io_uring, which not every such kernel survives', async () => {
+    const { output } = await runInUml({
+      command: 'sh',
+      args: ['-c', 'cat /proc/sys/kernel/io_uring_disabled 2> /dev/null || echo none'],
+    })
+    expect(output).toMatch(/^(?:2|none)\n$/)
+  }, 60_000)
+
   test('ends the machine when it is aborted', async () => {
     const aborted = runInUml({ command: 'true', args: [], signal: AbortSignal.abort() })
     await expect(aborted).rejects.toThrow('it was aborted')

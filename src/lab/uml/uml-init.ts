@@ -42,6 +42,8 @@ export function renderInit(init: UmlInit): string {
     '  [ -e "/dev/${name%%:*}" ] || ln -s "/proc/self/${name#*:}" "/dev/${name%%:*}"',
     'done',
     `echo ${at('modprobe')} > /proc/sys/kernel/modprobe`,
+    // Linux 6.12 as a process does not survive that a program which mapped an io_uring, as Node does, ends.
+    '[ ! -e /proc/sys/kernel/io_uring_disabled ] || echo 2 > /proc/sys/kernel/io_uring_disabled',
     // IPv6 is a module here; whoever asks whether the kernel has it must find it.
     '"$MODPROBE" ipv6',
     'ip link set lo up',

@@ -18,6 +18,8 @@ const MODULES = '/usr/lib/uml/modules'
 const GRACE_MS = 5_000
 /** Runs a machine, and ends it and all processes of its group, which are the guest's, when told to end. */
 const GUARD = `trap 'kill -s KILL -- $! -$! 2> /dev/null; exit' TERM; "$@" & wait`
+/** Characters of kernel messages that are kept: a panic with its call trace. */
+const CONSOLE_END = 20_000
 const REMEDY = 'install it with "apt-get install user-mode-linux"'
 
 export interface UmlCommand {
@@ -94,10 +96,17 @@ async function boot(request: UmlCommand, workDir: string): Promise<UmlResult> {
   const run = await runKernel(args, { timeoutMs, request })
   const exitCode = await readFile(join(workDir, 'exit-code'), 'utf8').catch(() => '')
   if (exitCode.trim() !== '') return { exitCode: Number(exitCode), output: run.output }
-  const tail = run.console.trim().split('\n').slice(-5).join(' | ')
+  const tail = reasonFrom(run.consoleEnd)
   throw new UmlError(
     `Cannot finish "${request.command}" in user-mode-linux: ${run.why} (console: ${tail || 'empty'}; output ends with: ${run.output.slice(-300)}); raise memoryMb or timeoutMs, or look at the console lines`,
   )
+}
+
+/** The kernel's own word for its end, which stands above the call trace; else its last words. */
+function reasonFrom(consoleEnd: string): string {
+  const lines = consoleEnd.trim().split('\n')
+  const panic = lines.findIndex((line) => line.includes('Kernel panic'))
+  return (panic < 0 ? lines.slice(-5) : lines.slice(panic, panic + 5)).join(' | ')
 }
 
 async function writeGuestFiles(request: UmlCommand, where: { workDir: string; timeoutMs: number }) {
@@ -120,7 +129,8 @@ async function writeGuestFiles(request: UmlCommand, where: { workDir: string; ti
 }
 
 interface KernelRun {
-  readonly console: string
+  /** The last kernel messages. */
+  readonly consoleEnd: string
   readonly output: string
   readonly why: string
 }
@@ -135,7 +145,7 @@ async function runKernel(
     // we are killed: a shell hears of that, where the kernel would kill the machine's first process alone.
     const command = ['--pdeathsig', 'TERM', '--', 'sh', '-c', GUARD, 'sh', KERNEL, ...args]
     const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true })
-    const lines: string[] = []
+    let consoleEnd = ''
     const output: string[] = []
     let why = 'the machine stopped by itself'
     const startedMs = performance.now()
@@ -150,8 +160,10 @@ async function runKernel(
       end('it was aborted')
     }
     request.signal?.addEventListener('abort', onAbort, { once: true })
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => lines.push(text))
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => lines.push(text))
+    // A kernel in distress can print without end.
+    const onConsole = (text: string) => (consoleEnd = (consoleEnd + text).slice(-CONSOLE_END))
+    child.stdout?.setEncoding('utf8').on('data', onConsole)
+    child.stderr?.setEncoding('utf8').on('data', onConsole)
     const line = child.stdio[3] as NodeJS.ReadableStream
     line.setEncoding('utf8')
     line.on('data', (text: string) => {
@@ -167,7 +179,7 @@ async function runKernel(
       request.signal?.removeEventListener('abort', onAbort)
       // At the end of its lifetime the guest powers off by itself.
       if (performance.now() - startedMs >= options.timeoutMs) why = `${options.timeoutMs} ms passed`
-      resolve({ console: lines.join(''), output: output.join(''), why })
+      resolve({ consoleEnd, output: output.join(''), why })
     })
     if (request.signal?.aborted === true) onAbort()
   })
