@@ -22,8 +22,11 @@ class Enclosure {
 
   static async create(): Promise<Enclosure> {
     const args = ['--pid', '--mount', '--fork', '--mount-proc', '--kill-child', '--', 'sh', '-c', HOLD]
-    const enclosure = new Enclosure(spawn('unshare', args, { stdio: 'ignore' }))
-    await until('the enclosure is there', () => enclosure.run('test', '-d', '/run/tmp').status === 0)
+    const enclosure = new Enclosure(spawn('unshare', args, { stdio: ['ignore', 'ignore', 'inherit'] }))
+    await until('the enclosure is there', () => {
+      if (enclosure.#holder.exitCode !== null) throw new Error('Cannot make an enclosure: unshare has ended')
+      return enclosure.run('test', '-d', '/run/tmp').status === 0
+    })
     return enclosure
   }
 
