@@ -157,9 +157,9 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
       PATIENCE_MS,
     )
 
-    /** Follows decisions like the daemon: rules first, then the flows that contradict them. */
+    /** Follows decisions like the daemon: rules first, then (so much later) the flows that contradict them. */
     async function withFlows(
-      work: (follow: (ports: readonly PortBuilder[]) => Promise<void>) => Promise<void>,
+      work: (follow: (ports: readonly PortBuilder[], laterMs?: number) => Promise<void>) => Promise<void>,
     ) {
       const proxy = await fresh()
       const over = new AbortController()
@@ -173,9 +173,10 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         onFailure: (error) => failures.push(error),
       })
       const ended = flows.start(over.signal)
-      const story = work(async (ports) => {
+      const story = work(async (ports, laterMs = 0) => {
         const forwarding = decided(ports)
         await proxy.sync(forwarding)
+        await systemClock.sleep(laterMs)
         flows.consider(forwarding)
       })
       await story.catch(() => undefined)
@@ -269,6 +270,14 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         await withFlows(async (follow) => {
           await follow([])
           const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)]))
+          expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
+        })
+      })
+
+      test('is not refused when it tries again before anybody has looked at it', async () => {
+        await withFlows(async (follow) => {
+          await follow([])
+          const answer = knockWhile(silent.clusterIp, () => follow([web(ENDPOINTS[0]!)], 1500))
           expect(await answer).toBe(`${ENDPOINTS[0]}:8080`)
         })
       })

@@ -193,6 +193,12 @@ function endpointsCheckRules(words: Words): readonly Rule[] {
   return [
     { text: 'ct status dnat goto translated', note: 'Has an endpoint' },
     ...noEndpointRules(words),
+    // A client that began before the Service was there and tries again: refused, it would not ask a third time. The
+    // first packet of a connection is not confirmed yet in this hook.
+    {
+      text: `${ip} daddr @${names.CLUSTER_IPS} ct status confirmed drop`,
+      note: 'Older than the Service, and soon forgotten',
+    },
     {
       text: `${ip} daddr @${names.CLUSTER_IPS} goto ${names.REJECT_CHAIN}`,
       note: 'Unused port of a ClusterIP',
