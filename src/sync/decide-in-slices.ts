@@ -9,8 +9,8 @@ import type { ServicePortKey } from '../model/service-port.ts'
 import type { Family } from '../net/ip.ts'
 import { ownTurn } from '../runtime/own-turn.ts'
 
-/** Service ports and endpoints per slice: some ten milliseconds of deciding. */
-const SLICE = 1500
+/** Service ports and endpoints per slice: some milliseconds of deciding. */
+const SLICE = 500
 
 export interface DecideStep {
   readonly family: Family

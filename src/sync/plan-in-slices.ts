@@ -11,7 +11,7 @@ import type { KernelObject, KernelState } from '../netfilter/kernel-state.ts'
 import { ownTurn } from '../runtime/own-turn.ts'
 
 /** Service ports and endpoints per slice: few enough for a health check to wait for one. */
-const SLICE = 1500
+const SLICE = 500
 
 /** A forwarding and what the kernel is to hold for it. */
 export interface Planned<O extends KernelObject> {

@@ -4,7 +4,7 @@
  */
 
 /** Plans of slices (`plan-in-slices.ts`) that are one part: a few tenths of a second of work for the kernel. */
-const PLANS_PER_PART = 8
+const PLANS_PER_PART = 24
 
 export interface PartWriter<Plan> {
   /** Otherwise everything is written at once, when all is planned. */

@@ -25,46 +25,46 @@ function aKernel(turns: number, refused?: number) {
 describe('writeWhilePlanning()', () => {
   test('gives part after part to the kernel while it goes on planning', async () => {
     const { events, prepare } = aKernel(3)
-    await writeWhilePlanning(plans(20, events), { inParts: true, prepare })
+    await writeWhilePlanning(plans(60, events), { inParts: true, prepare })
     expect(events.filter((event) => event.startsWith('written'))).toEqual([
-      'written 0 to 8',
-      'written 8 to 16',
-      'written 16 to 20',
+      'written 0 to 24',
+      'written 24 to 48',
+      'written 48 to 60',
     ])
-    expect(events.indexOf('written 0 to 8')).toBeLessThan(events.indexOf('planned 20'))
-    expect(events.indexOf('written 0 to 8')).toBeGreaterThan(events.indexOf('planned 9'))
+    expect(events.indexOf('written 0 to 24')).toBeLessThan(events.indexOf('planned 60'))
+    expect(events.indexOf('written 0 to 24')).toBeGreaterThan(events.indexOf('planned 25'))
   })
 
   test('writes one part at a time, however slow the kernel is', async () => {
     const { events, prepare } = aKernel(200)
-    await writeWhilePlanning(plans(20, events), { inParts: true, prepare })
-    expect(events.slice(-3)).toEqual(['written 0 to 8', 'written 8 to 16', 'written 16 to 20'])
+    await writeWhilePlanning(plans(60, events), { inParts: true, prepare })
+    expect(events.slice(-3)).toEqual(['written 0 to 24', 'written 24 to 48', 'written 48 to 60'])
   })
 
   test('writes all at once when it is not to write in parts', async () => {
     const { events, prepare } = aKernel(0)
-    await writeWhilePlanning(plans(20, events), { inParts: false, prepare })
-    expect(events.slice(-2)).toEqual(['planned 20', 'written 0 to 20'])
+    await writeWhilePlanning(plans(60, events), { inParts: false, prepare })
+    expect(events.slice(-2)).toEqual(['planned 60', 'written 0 to 60'])
   })
 
   test.each([0, 200])(
     'rejects as the part did, and writes none after it (kernel takes %i turns)',
     async (turns) => {
-      const { events, prepare } = aKernel(turns, 16)
-      const writing = writeWhilePlanning(plans(40, events), { inParts: true, prepare })
+      const { events, prepare } = aKernel(turns, 48)
+      const writing = writeWhilePlanning(plans(120, events), { inParts: true, prepare })
       await expect(writing).rejects.toThrow('refused')
-      expect(events.filter((event) => event.startsWith('written'))).toEqual(['written 0 to 8'])
+      expect(events.filter((event) => event.startsWith('written'))).toEqual(['written 0 to 24'])
     },
   )
 
   test('does not end before the last write does when a part cannot be prepared', async () => {
     const { events, prepare } = aKernel(200)
     const failing: typeof prepare = async (want, have) => {
-      if (want === 16) throw new Error('contradiction')
+      if (want === 48) throw new Error('contradiction')
       return prepare(want, have)
     }
-    const writing = writeWhilePlanning(plans(20, events), { inParts: true, prepare: failing })
+    const writing = writeWhilePlanning(plans(60, events), { inParts: true, prepare: failing })
     await expect(writing).rejects.toThrow('contradiction')
-    expect(events.at(-1)).toBe('written 0 to 8')
+    expect(events.at(-1)).toBe('written 0 to 24')
   })
 })
