@@ -107,11 +107,14 @@ function* pieces(text: string): Iterable<string> {
   }
 }
 
-/** Everything that the stream has given so far, as text, whenever asked. */
+/**
+ * Everything that the stream has given so far, as text, whenever asked. It is decoded as it comes: 15 MB at once would
+ * keep everybody waiting.
+ */
 function collect(stream: Readable | null): () => string {
-  const chunks: Buffer[] = []
-  stream?.on('data', (chunk: Buffer) => chunks.push(chunk))
-  return () => Buffer.concat(chunks).toString('utf8')
+  let text = ''
+  stream?.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+  return () => text
 }
 
 /** An open file with this content and no name: it is gone when the last reader is. It is read from its beginning. */
