@@ -2,11 +2,13 @@
 import type { RequestListener } from 'node:http'
 import type { KernelScript } from '../backends/backend.ts'
 import { REMOVE_PURPOSE } from '../backends/nftables/script.ts'
+import type { Sliced } from '../collections/sliced.ts'
 import { KernelError } from '../kernel/kernel-error.ts'
 import type { Family } from '../net/ip.ts'
 import type { ProxyMetrics } from '../metrics/proxy-metrics.ts'
 import type { ResourceEvent } from '../model/resource-event.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { inSlices } from '../runtime/in-slices.ts'
 import type { SyncReport } from '../sync/family-pipeline.ts'
 import { countObjects, countPolicies } from './object-counts.ts'
 import type { Proxy } from './proxy.ts'
@@ -41,7 +43,10 @@ export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObser
       })
       pending.services = pending.endpointSlices = 0
       metrics.setPending(pending)
-      for (const [table, written] of rulesIn(report.steps)) metrics.setWrittenRules(family, table, written)
+      // The first text is 15 MB: counted while others have their turns.
+      void inSlices(
+        tellWrittenRules(report.steps, (...counted) => metrics.setWrittenRules(family, ...counted)),
+      )
       if (report.repaired !== undefined) metrics.recordDriftRepair(family, report.repaired.tookMs)
     },
     onSyncFailed: (family, error) => {
@@ -86,28 +91,34 @@ export function refreshing(handler: RequestListener, refresh: () => Promise<void
   }
 }
 
+/** A few milliseconds of counting. */
+const LINES_AT_ONCE = 20_000
+
 const TABLE_OF: ReadonlyMap<string, 'filter' | 'nat'> = new Map([
   ['*filter', 'filter'],
   ['*nat', 'nat'],
 ])
 
 /** Rules in the input of iptables-restore, by table; zero for a table that was not written. */
-function rulesIn(steps: KernelScript): ReadonlyMap<'filter' | 'nat', number> {
-  const counts = new Map([
-    ['filter' as const, 0],
-    ['nat' as const, 0],
-  ])
+function* tellWrittenRules(
+  steps: KernelScript,
+  tell: (table: 'filter' | 'nat', rules: number) => void,
+): Sliced<void> {
+  const counts = { filter: 0, nat: 0 }
+  let lines = 0
   for (const { file, stdin } of steps) {
     if (!file.includes('restore')) continue
     let table: 'filter' | 'nat' | undefined
-    // The first text is 15 MB of 150,000 lines: none is cut out to be looked at.
+    // None of 150,000 lines is cut out to be looked at.
     for (let at = 0; at < stdin.length; at = stdin.indexOf('\n', at) + 1 || stdin.length) {
       if (stdin[at] === '*') table = TABLE_OF.get(stdin.slice(at, stdin.indexOf('\n', at)))
       const isRule = stdin.startsWith('-A ', at) || stdin.startsWith('-I ', at)
-      if (isRule && table !== undefined) counts.set(table, (counts.get(table) ?? 0) + 1)
+      if (isRule && table !== undefined) counts[table]++
+      if (++lines % LINES_AT_ONCE === 0) yield
     }
   }
-  return counts
+  tell('filter', counts.filter)
+  tell('nat', counts.nat)
 }
 
 /** nft refused to remove what is no longer needed; what is needed has been written. */

@@ -7,13 +7,21 @@ export function parseSets(
   text: string,
   isWanted: (name: string) => boolean,
 ): readonly (IpSet | SetElement)[] {
-  return text.split('\n').flatMap((line): readonly (IpSet | SetElement)[] => {
+  const found: (IpSet | SetElement)[] = []
+  for (const line of text.split('\n')) {
+    // A large cluster has ten thousands of lines, and most are of sets that are not wanted.
+    const nameAt = line.indexOf(' ') + 1
+    if (!isWanted(line.slice(nameAt, endOfWord(line, nameAt)))) continue
     const [verb, name = '', ...rest] = line.split(' ')
-    if (!isWanted(name)) return []
-    if (verb === 'create') return [ipSetAs(name, shapeOf(rest))]
-    if (verb === 'add') return [setElement(name, canonical(rest[0] ?? ''), rest.slice(1).join(' '))]
-    return []
-  })
+    if (verb === 'create') found.push(ipSetAs(name, shapeOf(rest)))
+    if (verb === 'add') found.push(setElement(name, canonical(rest[0] ?? ''), rest.slice(1).join(' ')))
+  }
+  return found
+}
+
+function endOfWord(line: string, from: number): number {
+  const blank = line.indexOf(' ', from)
+  return blank < 0 ? line.length : blank
 }
 
 /** Options that ipset prints but that say nothing about what a set can hold. */
