@@ -1,6 +1,6 @@
 /** The oldest programs and kernels that have what the modes use. */
 
-/** nftables mode uses maps whose keys hold a drawn number, which nft 0.9.8 refuses, and intervals. */
+/** nftables mode uses maps whose keys hold a drawn number, which nft 0.9.8 refuses (1.0.2 by its source), and intervals. */
 export const OLDEST_NFT = [1, 0, 6] as const
 /** nftables mode, as kube-proxy asks for it. */
 export const OLDEST_NFTABLES_KERNEL = [5, 13] as const
