@@ -18,6 +18,7 @@ import { TriggerTimes } from './trigger-times.ts'
 /** Set by the EndpointSlice controller: when the Pod or Service changed that made it write the slice. */
 export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObserver {
   const queuedMs = new Map<Family, number>()
+  const syncs = new Map<Family, number>()
   const triggers = new TriggerTimes(clock.now())
   const pending = { services: 0, endpointSlices: 0 }
   return {
@@ -43,10 +44,13 @@ export function metricsObserver(metrics: ProxyMetrics, clock: Clock): ProxyObser
       })
       pending.services = pending.endpointSlices = 0
       metrics.setPending(pending)
-      // The first text is 15 MB: counted while others have their turns.
-      void inSlices(
-        tellWrittenRules(report.steps, (...counted) => metrics.setWrittenRules(family, ...counted)),
-      )
+      // The first text is 15 MB: counted while others have their turns, a next sync among them.
+      const sync = (syncs.get(family) ?? 0) + 1
+      syncs.set(family, sync)
+      const tell = (table: 'filter' | 'nat', written: number): void => {
+        if (syncs.get(family) === sync) metrics.setWrittenRules(family, table, written)
+      }
+      void inSlices(tellWrittenRules(report.steps, tell))
       if (report.repaired !== undefined) metrics.recordDriftRepair(family, report.repaired.tookMs)
     },
     onSyncFailed: (family, error) => {

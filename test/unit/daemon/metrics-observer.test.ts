@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { metricsObserver } from '../../../src/daemon/metrics-observer.ts'
 import { ProxyMetrics } from '../../../src/metrics/proxy-metrics.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -31,19 +32,48 @@ const REPORT: SyncReport = {
   ...{ totalMs: 3, repaired: undefined },
 }
 
-test('metricsObserver() counts the rules that were written, by table', async () => {
-  const metrics = new ProxyMetrics({
+function someMetrics(): ProxyMetrics {
+  return new ProxyMetrics({
     mode: 'iptables',
     build: { version: '1.2.3', platform: 'linux/x64', runtime: 'v24.0.0' },
     featureGates: {},
     stageOf: () => '',
   })
+}
+
+async function writtenRules(metrics: ProxyMetrics): Promise<string[]> {
+  const lines = (await metrics.text()).split('\n')
+  return lines.filter((line) => line.startsWith('kubeproxy_sync_proxy_rules_iptables_last{')).toSorted()
+}
+
+const RULES_OF_REPORT = [
+  'kubeproxy_sync_proxy_rules_iptables_last{table="filter",ip_family="IPv4"} 1',
+  'kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv4"} 2',
+]
+
+test('metricsObserver() counts the rules that were written, by table', async () => {
+  const metrics = someMetrics()
   metricsObserver(metrics, systemClock).onSynced?.(REPORT)
-  const written = (await metrics.text())
-    .split('\n')
-    .filter((line) => line.startsWith('kubeproxy_sync_proxy_rules_iptables_last{'))
-  expect(written.toSorted()).toEqual([
-    'kubeproxy_sync_proxy_rules_iptables_last{table="filter",ip_family="IPv4"} 1',
-    'kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv4"} 2',
-  ])
+  expect(await writtenRules(metrics)).toEqual(RULES_OF_REPORT)
 })
+
+test('metricsObserver() counts a large text in pieces, and tells nothing of it when there was another sync', async () => {
+  const stdin = `*nat\n${'-A FL-A -j FL-B\n'.repeat(50_000)}COMMIT\n`
+  const large = { ...REPORT, steps: [{ file: 'iptables-restore', args: [], stdin, purpose: 'write rules' }] }
+  const metrics = someMetrics()
+  const observer = metricsObserver(metrics, systemClock)
+  observer.onSynced?.(large)
+  expect(await writtenRules(metrics)).toEqual([])
+  await nextTurns()
+  expect(await writtenRules(metrics)).toContain(
+    'kubeproxy_sync_proxy_rules_iptables_last{table="nat",ip_family="IPv4"} 50000',
+  )
+  observer.onSynced?.(large)
+  observer.onSynced?.(REPORT)
+  await nextTurns()
+  expect(await writtenRules(metrics)).toEqual(RULES_OF_REPORT)
+})
+
+async function nextTurns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await nextTurn()
+}
