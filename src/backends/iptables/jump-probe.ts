@@ -6,7 +6,7 @@
  * reading the rest; so there nothing is read while nobody writes anything. Legacy iptables always
  * copies a whole table to read one chain of it, so its `nat` table is read only after the kernel has put another one
  * in its place, which shows in the list of the kernel's large allocations (for all namespaces together, hence a hint
- * and not a proof; every ten seconds it is read in any case).
+ * and not a proof; from time to time it is read in any case).
  */
 import { atOnce } from '../../collections/sliced.ts'
 import type { ForeignTransactions } from '../../kernel/foreign-transactions.ts'
@@ -23,6 +23,8 @@ const MIN_INTERVAL_MS = 700
 /** A table that is read faster than this is read every time. */
 const CHEAP_MS = 15
 const ALWAYS_AFTER_MS = 10_000
+/** What is read in any case takes no more than a 250th of one processor. */
+const REST_PER_COST = 250
 
 const FILTER_CHAINS = chainsOf('filter')
 const NAT_CHAINS = [...chainsOf('nat'), SERVICES]
@@ -95,7 +97,8 @@ export class JumpProbe {
   async #natIsDue(nowMs: number): Promise<boolean> {
     const known = this.#nat
     if (known === undefined || this.#iptables.programs.variant === 'nft') return true
-    if (known.costMs < CHEAP_MS || nowMs - known.readAtMs > ALWAYS_AFTER_MS) return true
+    if (known.costMs < CHEAP_MS) return true
+    if (nowMs - known.readAtMs > Math.max(ALWAYS_AFTER_MS, REST_PER_COST * known.costMs)) return true
     const allocations = await this.#iptables.tableAllocations()
     return allocations === '' || allocations !== known.allocations
   }

@@ -1,0 +1,84 @@
+/** How often tables are read, on a host that the test can change. What is noticed is tried on a real kernel (test/kernel). */
+import { JumpProbe } from '../../../../src/backends/iptables/jump-probe.ts'
+import { JUMPS } from '../../../../src/backends/iptables/names.ts'
+import type { ExecRequest } from '../../../../src/kernel/exec.ts'
+import { Iptables } from '../../../../src/kernel/iptables.ts'
+
+const signal = new AbortController().signal
+const SERVICES = '0123456789abcdef 1'
+
+/** What the program prints of the chains of a table that are as we left them. */
+function listed(table: string): string {
+  const jumps = JUMPS.filter((jump) => jump.table === table).map(({ chain, rule }) => `-A ${chain} ${rule}`)
+  const services =
+    table === 'nat'
+      ? [`-N KUBE-SERVICES`, '-A KUBE-SERVICES -m comment --comment "x #0123456789abcdef" -j RETURN']
+      : []
+  const builtIn = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'].map(
+    (chain) => `-P ${chain} ACCEPT`,
+  )
+  return [...builtIn, ...services, ...jumps, ''].join('\n')
+}
+
+/** The kernel's list of allocations as the test says it. */
+class TestedIptables extends Iptables {
+  allocations = 'a table'
+
+  override async tableAllocations(): Promise<string> {
+    return Promise.resolve(this.allocations)
+  }
+}
+
+/** Legacy iptables with a `nat` table that takes `natMs` to read, asked once a second. */
+function bed(natMs: number) {
+  const host = { nowMs: 0, reads: { nat: 0, filter: 0 } }
+  const exec = {
+    run: async ({ stdin = '' }: ExecRequest) => {
+      const table = stdin.startsWith('*nat') ? 'nat' : 'filter'
+      host.reads[table]++
+      if (table === 'nat') host.nowMs += natMs
+      return Promise.resolve({ exitCode: 0, stdout: listed(table), stderr: '', durationMs: 1 })
+    },
+  }
+  const programs = {
+    family: 'IPv4',
+    variant: 'legacy',
+    base: 'i',
+    restore: 'i-restore',
+    save: 'i-save',
+  } as const
+  const iptables = new TestedIptables(exec, programs)
+  const clock = { now: () => host.nowMs, monotonic: () => host.nowMs, sleep: async () => Promise.resolve() }
+  const probe = new JumpProbe({ iptables, clock, foreign: undefined })
+  const ask = async (seconds: number): Promise<typeof host.reads> => {
+    host.reads = { nat: 0, filter: 0 }
+    for (let second = 0; second < seconds; second++) {
+      host.nowMs += 1000
+      expect(await probe.check(SERVICES, signal)).toBeUndefined()
+    }
+    return host.reads
+  }
+  return { ask, iptables }
+}
+
+test('a small table is read every time', async () => {
+  expect(await bed(5).ask(60)).toEqual({ nat: 60, filter: 60 })
+})
+
+test.each([
+  { natMs: 20, seconds: 100, reads: 10 },
+  { natMs: 200, seconds: 500, reads: 10 },
+])('a table that takes $natMs ms is read $reads times in $seconds s', async ({ natMs, seconds, reads }) => {
+  const { nat, filter } = await bed(natMs).ask(seconds)
+  expect(nat).toBeGreaterThanOrEqual(reads - 1)
+  expect(nat).toBeLessThanOrEqual(reads)
+  expect(filter).toBe(seconds)
+})
+
+test('a large table is read at once when the kernel has put another one in its place', async () => {
+  const { ask, iptables } = bed(200)
+  expect((await ask(5)).nat).toBe(1)
+  iptables.allocations = 'another table'
+  expect((await ask(1)).nat).toBe(1)
+  expect((await ask(5)).nat).toBe(0)
+})
