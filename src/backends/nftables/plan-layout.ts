@@ -193,10 +193,10 @@ function endpointsCheckRules(words: Words): readonly Rule[] {
   return [
     { text: 'ct status dnat goto translated', note: 'Has an endpoint' },
     ...noEndpointRules(words),
-    // A client that began before the Service was there and tries again: refused, it would not ask a third time. The
-    // first packet of a connection is not confirmed yet in this hook.
+    // A TCP client that began before the Service was there and tries again: refused, it would not ask a third time. The
+    // first packet of a connection is not confirmed yet in this hook. (A UDP client may go on for ever, so it is told.)
     {
-      text: `${ip} daddr @${names.CLUSTER_IPS} ct status confirmed drop`,
+      text: `${ip} daddr @${names.CLUSTER_IPS} meta l4proto ${names.PROTOCOL_NUMBER.TCP} ct status confirmed drop`,
       note: 'Older than the Service, and soon forgotten',
     },
     {
