@@ -18,6 +18,12 @@ describe('renderInit()', () => {
     expect(text).toContain(`export X='$(id)'`)
   })
 
+  test('switches io_uring off where the kernel has a switch, before anything runs that would use it', () => {
+    const off = text.indexOf('echo 2 > /proc/sys/kernel/io_uring_disabled')
+    expect(off).toBeGreaterThan(0)
+    expect(off).toBeLessThan(text.indexOf(`'node' '-e'`))
+  })
+
   test('bounds the life of the machine and powers it off', () => {
     expect(text).toContain('sleep 9; echo o > /proc/sysrq-trigger')
     expect(text).toContain(`echo $? > '/w/exit-code'`)
