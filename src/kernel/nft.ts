@@ -11,9 +11,6 @@ import { KernelError } from './kernel-error.ts'
 /** `family name`, as in `ip kube-proxy`. */
 export type NftTable = `${'ip' | 'ip6'} ${string}`
 
-/** Nobody has tried those from here to the oldest that works: they are asked whether they can do it. */
-const OLDEST_ASKED_NFT = [1, 0, 1] as const
-
 export class Nft {
   readonly #exec: Exec
   readonly table: NftTable
@@ -28,25 +25,10 @@ export class Nft {
     const request = { file: 'nft', args: ['--version'] }
     const { stdout } = await this.#exec.run(request)
     const version = /v(\d+(?:\.\d+)+)/.exec(stdout)?.[1] ?? '0'
-    if (isOlder(version, OLDEST_ASKED_NFT)) throw tooOld('nft', version, OLDEST_NFT)
+    if (isOlder(version, OLDEST_NFT)) throw tooOld('nft', version, OLDEST_NFT)
     if (isOlder(kernelRelease, OLDEST_NFTABLES_KERNEL))
       throw tooOld('Linux', kernelRelease, OLDEST_NFTABLES_KERNEL)
-    if (isOlder(version, OLDEST_NFT) && !(await this.#takesNumbersInKeys()))
-      throw tooOld('nft', version, OLDEST_NFT)
     return version
-  }
-
-  /** Nothing is written: nft only says whether it could be. */
-  async #takesNumbersInKeys(): Promise<boolean> {
-    const map = 'map ip fairlead-check numbers { typeof ip daddr . numgen inc mod 2 : ip daddr; }'
-    const stdin = `add table ip fairlead-check\nadd ${map}\n`
-    const { stderr } = await this.#exec.run({
-      file: 'nft',
-      args: ['--check', '-f', '-'],
-      stdin,
-      stdinAsFile: true,
-    })
-    return !stderr.includes('can not use variable sized data types')
   }
 
   /** All of the table, numbers as numbers; `undefined` when there is no such table. */

@@ -172,7 +172,10 @@ export const CONNECTIONS = area('Connections', [
           kernel('iptables', 'keeps what a set remembers over a restart and changes of other endpoints'),
         ],
         nftables: [
-          kernel('nftables-packets', '%s clients keep their endpoint until it leaves, and then keep another'),
+          kernel(
+            'nftables-packets',
+            '$family clients keep their endpoint until it leaves, and then keep another$version',
+          ),
         ],
       },
     },

@@ -1,12 +1,15 @@
 /** What only packets can show of the nftables mode: session affinity while endpoints come and go. */
+import { setTimeout } from 'node:timers/promises'
 import { atOnce } from '../../src/collections/sliced.ts'
 import { createNftablesBackend, type NftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
+import type { Exec } from '../../src/kernel/exec.ts'
 import { FAMILIES, type Family } from '../../src/net/ip.ts'
 import { diffState } from '../../src/netfilter/kernel-state.ts'
 import { silentLogger } from '../../src/runtime/logger.ts'
 import { aForwarding, aPort } from '../support/forwarding-builder.ts'
 import { NodeBed } from '../support/node-bed.ts'
+import { asOlderNft } from '../support/older-nft.ts'
 import { describeKernel } from '../support/skip-reasons.ts'
 
 const signal = AbortSignal.timeout(300_000)
@@ -27,10 +30,19 @@ function endpointsOf(family: Family, numbers: readonly number[]): readonly strin
   return numbers.map((n) => (family === 'IPv4' ? `10.180.0.${n}:8080` : `[fd00:10:180::${n}]:8080`))
 }
 
-function sticky(family: Family, numbers: readonly number[]): Forwarding {
-  const port = aPort('ns/sticky', { family }).clusterIp(SERVICE[family]).affinity(600)
+function sticky(family: Family, numbers: readonly number[], seconds = 600): Forwarding {
+  const port = aPort('ns/sticky', { family }).clusterIp(SERVICE[family]).affinity(seconds)
   return aForwarding([port.endpoints(...endpointsOf(family, numbers))], {}, family)
 }
+
+/** What nft is told depends on its version. */
+const VERSIONS: readonly [string, (exec: Exec) => Exec][] = [
+  ['', (exec) => exec],
+  [' (older nft)', asOlderNft],
+]
+const CHOICES = FAMILIES.flatMap((family) =>
+  VERSIONS.map(([version, execOf]) => ({ family, version, execOf })),
+)
 
 describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
   let bed: NodeBed
@@ -55,9 +67,9 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
     await bed.close()
   })
 
-  async function backendOf(family: Family): Promise<NftablesBackend> {
+  async function backendOf({ family, execOf }: (typeof CHOICES)[number]): Promise<NftablesBackend> {
     const options = { family, detector: undefined, masqueradeMark: 0x4000, dropInvalid: true }
-    return createNftablesBackend({ options, exec: bed.exec, log: silentLogger })
+    return createNftablesBackend({ options, exec: execOf(bed.exec), log: silentLogger })
   }
 
   async function bring(backend: NftablesBackend, forwarding: Forwarding): Promise<void> {
@@ -72,11 +84,12 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
     return new Set(attempts.map((attempt) => (attempt.kind === 'answer' ? attempt.ip : attempt.kind)))
   }
 
-  test.each(FAMILIES)(
-    '%s clients keep their endpoint until it leaves, and then keep another',
-    async (family) => {
+  test.each(CHOICES)(
+    '$family clients keep their endpoint until it leaves, and then keep another$version',
+    async (choice) => {
+      const { family } = choice
       const [client = '', other = ''] = CLIENTS[family]
-      const backend = await backendOf(family)
+      const backend = await backendOf(choice)
       await bring(backend, sticky(family, [1, 2, 3, 4]))
       const [first = ''] = await reached(family, client, 1)
       expect([...(await reached(family, client, 12))]).toEqual([first])
@@ -86,7 +99,7 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
       const number = Number(/[:.](\d)$/.exec(first)?.[1])
       const gone = [1, 2, 3, 4].find((n) => n !== number) ?? 0
       await bring(
-        await backendOf(family),
+        await backendOf(choice),
         sticky(
           family,
           [1, 2, 3, 4].filter((n) => n !== gone),
@@ -95,7 +108,7 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
       expect([...(await reached(family, client, 12))]).toEqual([first])
       // His own goes: no connection fails, and he is held to another one.
       await bring(
-        await backendOf(family),
+        await backendOf(choice),
         sticky(
           family,
           [1, 2, 3, 4].filter((n) => n !== number),
@@ -104,8 +117,25 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
       const second = await reached(family, client, 1)
       expect(await reached(family, client, 12)).toEqual(second)
       expect(second.has(first)).toBe(false)
-      await bring(await backendOf(family), sticky(family, [1, 2, 3, 4]))
+      await bring(await backendOf(choice), sticky(family, [1, 2, 3, 4]))
       expect(await reached(family, client, 12)).toEqual(second)
+    },
+  )
+  test.each(CHOICES)(
+    'a $family client is let go after the time that its Service says, and then keeps another endpoint$version',
+    async (choice) => {
+      const { family } = choice
+      const [client = ''] = CLIENTS[family]
+      await bring(await backendOf(choice), sticky(family, [1, 2, 3, 4], 2))
+      const [first = ''] = await reached(family, client, 1)
+      let next = first
+      // One time in four he gets the same again.
+      for (let i = 0; i < 20 && next === first; i++) {
+        await setTimeout(2500)
+        ;[next = ''] = await reached(family, client, 1)
+      }
+      expect(next).not.toBe(first)
+      expect([...(await reached(family, client, 12))]).toEqual([next])
     },
   )
 })

@@ -6,6 +6,7 @@ import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
 import type { BackendOptions } from '../../src/backends/backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
+import type { Exec } from '../../src/kernel/exec.ts'
 import { FAMILIES, type Family } from '../../src/net/ip.ts'
 import { diffState, isEmpty, type KernelState } from '../../src/netfilter/kernel-state.ts'
 import { silentLogger } from '../../src/runtime/logger.ts'
@@ -21,6 +22,7 @@ import {
   withPorts,
 } from '../support/forwarding-builder.ts'
 import { exampleForwarding } from '../support/iptables-example.ts'
+import { asOlderNft } from '../support/older-nft.ts'
 import { NetNamespace } from '../support/net-namespace.ts'
 import { inNewSpelling, printedTable } from '../support/nftables-example.ts'
 
@@ -53,9 +55,13 @@ function optionsOf(family: Family): BackendOptions {
   return { family, detector, masqueradeMark: 0x4000, dropInvalid: true, nodePortRange: NODE_PORT_RANGE }
 }
 
-async function aBackend(family: Family, changes: Partial<BackendOptions> = {}): Promise<NftablesBackend> {
+async function aBackend(
+  family: Family,
+  changes: Partial<BackendOptions> = {},
+  execOf: (exec: Exec) => Exec = (exec) => exec,
+): Promise<NftablesBackend> {
   const options = { ...optionsOf(family), ...changes }
-  return createNftablesBackend({ options, exec: namespace.exec, log: silentLogger })
+  return createNftablesBackend({ options, exec: execOf(namespace.exec), log: silentLogger })
 }
 
 /** Brings the kernel to `forwarding` from what is there; resolves to the planned state. */
@@ -141,16 +147,27 @@ function everything(family: Family): Forwarding {
   )
 }
 
-describe.each(FAMILIES)('nftables backend, %s', (family) => {
+/** What nft is told depends on its version. */
+const VERSIONS = [
+  ['', (exec: Exec) => exec],
+  [', older nft', asOlderNft],
+] as const
+
+describe.each(
+  FAMILIES.flatMap((family) => VERSIONS.map(([version, execOf]) => ({ family, version, execOf }))),
+)('nftables backend, $family$version', ({ family, execOf }) => {
+  const theBackend = async (changes: Partial<BackendOptions> = {}): Promise<NftablesBackend> =>
+    aBackend(family, changes, execOf)
+
   test('apply() puts everything in, and observe() reads exactly that back', async () => {
-    const backend = await aBackend(family)
+    const backend = await theBackend()
     await expectInKernel(backend, await bring(backend, everything(family)))
   })
 
   test('a restart writes nothing', async () => {
-    await bring(await aBackend(family), everything(family))
+    await bring(await theBackend(), everything(family))
     const before = await listed(family)
-    const again = await aBackend(family)
+    const again = await theBackend()
     const have = await again.observe(signal)
     const changes = diffState(again.plan(everything(family)), have)
     expect(atOnce(again.script(changes))).toEqual([])
@@ -159,7 +176,7 @@ describe.each(FAMILIES)('nftables backend, %s', (family) => {
   })
 
   test('an incremental change ends where a fresh start would, and back', async () => {
-    const backend = await aBackend(family)
+    const backend = await theBackend()
     const first = await bring(backend, everything(family))
     const sticky = aPort('ns/sticky', { family })
       .clusterIp(at(family, 'service', 2))
@@ -171,15 +188,15 @@ describe.each(FAMILIES)('nftables backend, %s', (family) => {
     const second = backend.plan(changed)
     await backend.apply(atOnce(backend.script(diffState(second, first))), signal)
     await expectInKernel(backend, second)
-    await expectInKernel(backend, (await aBackend(family)).plan(changed))
+    await expectInKernel(backend, (await theBackend()).plan(changed))
     const third = backend.plan(everything(family))
     await backend.apply(atOnce(backend.script(diffState(third, second))), signal)
     await expectInKernel(backend, third)
   })
 
   test('other options on a restart change only the chains they concern', async () => {
-    await bring(await aBackend(family), everything(family))
-    const other = await aBackend(family, { masqueradeMark: 0x8000, dropInvalid: false })
+    await bring(await theBackend(), everything(family))
+    const other = await theBackend({ masqueradeMark: 0x8000, dropInvalid: false })
     await expectInKernel(other, await bring(other, everything(family)))
   })
 })
@@ -203,6 +220,19 @@ describe('nftables backend', () => {
     await expectInKernel(backend, want)
     expect(await namespace.run('nft', ['list', 'table', 'ip', 'other'])).toBe(foreign)
     expect(await namespace.run('nft', ['list', 'tables'])).toBe('table ip other\ntable ip kube-proxy\n')
+  })
+
+  test('what was written for an older nft is replaced in one transaction, and the other way round', async () => {
+    const forwarding = everything('IPv4')
+    await bring(await aBackend('IPv4', {}, asOlderNft), forwarding)
+    for (const execOf of [(exec: Exec) => exec, asOlderNft]) {
+      const backend = await aBackend('IPv4', {}, execOf)
+      const want = backend.plan(forwarding)
+      const script = atOnce(backend.script(diffState(want, await backend.observe(signal))))
+      expect(script).toHaveLength(1)
+      await backend.apply(script, signal)
+      await expectInKernel(backend, want)
+    }
   })
 
   test('cleanup() removes the table of its family and nothing else', async () => {

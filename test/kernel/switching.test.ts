@@ -3,7 +3,7 @@ import type { BackendKey } from '../support/conformance-kernel-backends.ts'
 import { describeKernel } from '../support/skip-reasons.ts'
 import { type KubeProxyMode, SwitchingNode, expectUndisturbed } from '../support/switching-tests.ts'
 
-const MODES: readonly Exclude<BackendKey, 'ipvs'>[] = ['iptables-legacy', 'iptables-nft', 'nftables']
+const MODES: readonly KubeProxyMode[] = ['iptables-legacy', 'iptables-nft', 'nftables']
 const NEEDS = ['namespaces', 'iptables-legacy', 'iptables-nft', 'nft', 'ipset', 'conntrack', 'ipv6'] as const
 
 describeKernel('Predecessors', NEEDS, () => {

@@ -9,6 +9,8 @@ import { IptablesPlanner } from '../../src/backends/iptables/plan.ts'
 import { scriptFor as iptablesScript } from '../../src/backends/iptables/script.ts'
 import { IpvsPlanner } from '../../src/backends/ipvs/plan.ts'
 import { scriptFor as ipvsScript } from '../../src/backends/ipvs/script.ts'
+import { NUMBERS_IN_KEYS } from '../../src/backends/nftables/plan-dialect.ts'
+import { wordsOf } from '../../src/backends/nftables/plan-words.ts'
 import { NftablesPlanner } from '../../src/backends/nftables/plan.ts'
 import { tableName } from '../../src/backends/nftables/names.ts'
 import { scriptFor as nftablesScript } from '../../src/backends/nftables/script.ts'
@@ -91,7 +93,7 @@ const MODES: Readonly<Record<BackendName, () => Mode>> = {
     )
   },
   nftables: () => {
-    const planner = new NftablesPlanner(OPTIONS)
+    const planner = new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS))
     return modeOf(
       (wanted) => planner.plan(wanted),
       (changes) => nftablesScript(changes, tableName('IPv4')),

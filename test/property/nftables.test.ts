@@ -2,6 +2,8 @@
 import { atOnce } from '../../src/collections/sliced.ts'
 import fc from 'fast-check'
 import type { BackendObject } from '../../src/backends/nftables/plan-node.ts'
+import { NUMBERS_IN_KEYS, NUMBERS_IN_PRIORITY } from '../../src/backends/nftables/plan-dialect.ts'
+import { wordsOf } from '../../src/backends/nftables/plan-words.ts'
 import { NftablesPlanner } from '../../src/backends/nftables/plan.ts'
 import { scriptFor } from '../../src/backends/nftables/script.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
@@ -40,10 +42,12 @@ function namedBy(object: BackendObject): readonly string[] {
 test('NftablesPlanner.plan() says the same whether it came step by step or at once, one object per key', () => {
   fc.assert(
     fc.property(sequence, (changes) => {
-      const planner = new NftablesPlanner(OPTIONS)
+      const planner = new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS))
       for (const forwarding of stepsOf(changes)) {
         const state = planner.plan(forwarding)
-        expect(objectsOf(state)).toEqual(objectsOf(new NftablesPlanner(OPTIONS).plan(forwarding)))
+        expect(objectsOf(state)).toEqual(
+          objectsOf(new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS)).plan(forwarding)),
+        )
         expect(isEmpty(diffState(planner.plan(forwarding), state))).toBe(true)
       }
     }),
@@ -53,8 +57,8 @@ test('NftablesPlanner.plan() says the same whether it came step by step or at on
 
 test('NftablesPlanner.plan() names no chain and no set that is not planned', () => {
   fc.assert(
-    fc.property(sequence, (changes) => {
-      const planner = new NftablesPlanner(OPTIONS)
+    fc.property(sequence, fc.constantFrom(NUMBERS_IN_KEYS, NUMBERS_IN_PRIORITY), (changes, dialect) => {
+      const planner = new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, dialect))
       for (const forwarding of stepsOf(changes)) {
         const objects = objectsOf(planner.plan(forwarding))
         const missing = [...objects.values()].flatMap(namedBy).filter((key) => !objects.has(key))
@@ -68,7 +72,7 @@ test('NftablesPlanner.plan() names no chain and no set that is not planned', () 
 test('scriptFor() writes what differs and nothing else, and nothing when nothing differs', () => {
   fc.assert(
     fc.property(sequence, (changes) => {
-      const planner = new NftablesPlanner(OPTIONS)
+      const planner = new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS))
       let have = observedState<BackendObject>([])
       for (const forwarding of stepsOf(changes)) {
         const want = planner.plan(forwarding)

@@ -4,12 +4,14 @@ import { createIpvsBackend } from '../../src/backends/ipvs/ipvs-backend.ts'
 import { createIptablesBackend } from '../../src/backends/iptables/iptables-backend.ts'
 import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import type { Forwarding } from '../../src/forwarding/forwarding.ts'
+import type { Exec } from '../../src/kernel/exec.ts'
 import type { IptablesVariant } from '../../src/kernel/iptables.ts'
 import type { KernelObject } from '../../src/netfilter/kernel-state.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { silentLogger } from '../../src/runtime/logger.ts'
 import { Reconciler, type SyncResult } from '../../src/sync/reconciler.ts'
 import type { NodeBed } from './node-bed.ts'
+import { asOlderNft } from './older-nft.ts'
 import type { Need } from './skip-reasons.ts'
 
 /** Where a kernel is programmed. */
@@ -33,12 +35,13 @@ const EMPTY_LEGACY_TABLES = ['iptables', 'ip6tables'].map((program) => {
   return `printf '${tables}' | ${program}-legacy-restore`
 })
 
-export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'ipvs'
+export type BackendKey = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'nftables-older-nft' | 'ipvs'
 
 export const BACKENDS: Readonly<Record<BackendKey, BackendUnderTest>> = {
   'iptables-legacy': iptables('legacy'),
   'iptables-nft': iptables('nft'),
-  nftables: nftables(),
+  nftables: nftables('nftables', (exec) => exec),
+  'nftables-older-nft': nftables('nftables (older nft)', asOlderNft),
   ipvs: ipvs(),
 }
 
@@ -62,13 +65,14 @@ function iptables(variant: IptablesVariant): BackendUnderTest {
   }
 }
 
-function nftables(): BackendUnderTest {
+function nftables(title: string, execOf: (exec: Exec) => Exec): BackendUnderTest {
   return {
-    title: 'nftables',
+    title,
     mode: 'nftables',
     isReused: false,
     needs: ['namespaces', 'nft', 'conntrack'],
-    create: async (bed, options) => createNftablesBackend({ options, exec: bed.exec, log: silentLogger }),
+    create: async (bed, options) =>
+      createNftablesBackend({ options, exec: execOf(bed.exec), log: silentLogger }),
     reset: async (bed) => {
       await bed.run('nft', ['flush', 'ruleset'])
     },

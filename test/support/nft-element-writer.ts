@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { tableName } from '../../src/backends/nftables/names.ts'
 import { createNftablesBackend } from '../../src/backends/nftables/nftables-backend.ts'
 import { containersOf } from '../../src/backends/nftables/plan-layout.ts'
+import { dialectOf } from '../../src/backends/nftables/plan-dialect.ts'
 import { wordsOf } from '../../src/backends/nftables/plan-words.ts'
 import { REMOVE_PURPOSE } from '../../src/backends/nftables/script.ts'
 import { atOnce } from '../../src/collections/sliced.ts'
@@ -22,7 +23,8 @@ const { signal } = new AbortController()
 const family = process.argv[2] as Family
 const sequences = Number(process.argv[3])
 const exec = new ProgramRunner()
-const types = elementTypes(containersOf(wordsOf(family)))
+const { stdout: version } = await exec.run({ file: 'nft', args: ['--version'] })
+const types = elementTypes(containersOf(wordsOf(family, dialectOf(version))))
 const elements = NftElements.open()
 const backend = await createNftablesBackend({
   options: { family, detector: undefined, masqueradeMark: 0x4000, dropInvalid: true },

@@ -1,7 +1,7 @@
 /** Which service port the text belongs to that nft pointed at. */
 import type { Forwarding, PortForwarding } from '../../forwarding/forwarding.ts'
 import type { ServicePortKey } from '../../model/service-port.ts'
-import { endpointsIn } from './names.ts'
+import { endpointPortsIn, endpointsIn } from './names.ts'
 import { endpointKey, keyOf, spaceOf } from './plan-port.ts'
 
 /**
@@ -32,8 +32,11 @@ function elementAt(line: string, column: number): string {
 /** Elements begin with the key of their frontend; the next character is not part of a longer port. */
 function mentions(port: PortForwarding, container: string, element: string): boolean {
   return port.frontends.some((frontend) => {
-    const ofEndpoint = container === endpointsIn(spaceOf(frontend), port.protocol)
-    if (!ofEndpoint && /endpoints-(?:tcp|udp|sctp)$/.test(container)) return false
+    const space = spaceOf(frontend)
+    const ofEndpoint =
+      container === endpointsIn(space, port.protocol) ||
+      (space !== 'range' && container === endpointPortsIn(space, port.protocol))
+    if (!ofEndpoint && /endpoint(?:s|-ports)-(?:tcp|udp|sctp)$/.test(container)) return false
     const key = ofEndpoint ? endpointKey(port, frontend) : keyOf(port, frontend)
     return element === key || element.startsWith(`${key} `)
   })

@@ -72,6 +72,11 @@ export function endpointsIn(space: Space, protocol: Protocol): string {
   return space === 'range' ? 'range-endpoints' : inSpace(space, `endpoints-${protocol.toLowerCase()}`)
 }
 
+/** Where those maps hold addresses alone, the ports are in maps beside them. */
+export function endpointPortsIn(space: Exclude<Space, 'range'>, protocol: Protocol): string {
+  return inSpace(space, `endpoint-ports-${protocol.toLowerCase()}`)
+}
+
 export const SPACES: readonly Space[] = ['address', 'node-port', 'range']
 
 export const CLUSTER_IPS = 'cluster-ips'
@@ -82,11 +87,13 @@ export const HAIRPIN = 'hairpin-endpoints'
 export const SERVICE_CIDRS = 'service-cidrs'
 /** Filled by packets: which endpoint a client of a frontend with session affinity is held to. */
 export const AFFINITY = 'affinity'
+/** Filled by packets, where the map itself cannot say for how long: the clients that are held now. */
+export const HELD_CLIENTS = 'affinity-held'
 /** Filled by packets: the endpoints that connections were translated to. */
 export const TRANSLATED = 'translated-endpoints'
 
 /** Filled by packets, so they are neither read back nor written. */
-export const FILLED_BY_PACKETS: ReadonlySet<string> = new Set([AFFINITY, TRANSLATED])
+export const FILLED_BY_PACKETS: ReadonlySet<string> = new Set([AFFINITY, HELD_CLIENTS, TRANSLATED])
 
 export const REJECT_CHAIN = 'reject-chain'
 

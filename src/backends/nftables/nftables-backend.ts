@@ -23,7 +23,8 @@ import { observedObjects } from './observe.ts'
 import { containersOf } from './plan-layout.ts'
 import { type BackendObject, ROUTE_LOCALNET, servesLocalhost } from './plan-node.ts'
 import { NftablesPlanner } from './plan.ts'
-import { wordsOf } from './plan-words.ts'
+import { dialectOf } from './plan-dialect.ts'
+import { type Words, wordsOf } from './plan-words.ts'
 import { REMOVE_PURPOSE, scriptFor } from './script.ts'
 import { TableCheck } from './table-check.ts'
 
@@ -59,7 +60,8 @@ export async function createNftablesBackend(wiring: NftablesBackendOptions): Pro
   requirePlainName(options)
   const elements = wiring.elements === undefined ? 'nft' : 'netlink'
   log.info({ family: options.family, version, elements }, 'Using nftables')
-  return new NftablesBackend({ ...wiring, nft, table })
+  const words = wordsOf(options.family, dialectOf(version))
+  return new NftablesBackend({ ...wiring, nft, table, words })
 }
 
 /** nft has no way to write a quote inside a name, and Linux allows one in the name of an interface. */
@@ -79,11 +81,18 @@ function requirePlainName({ detector }: BackendOptions): void {
   })
 }
 
+interface PreparedOptions extends NftablesBackendOptions {
+  readonly nft: Nft
+  readonly table: TableName
+  readonly words: Words
+}
+
 export class NftablesBackend implements Backend<BackendObject> {
   readonly name = 'nftables'
   readonly addsCheaply = true
   readonly #options: BackendOptions
   readonly #exec: Exec
+  readonly #words: Words
   readonly #log: Logger
   readonly #nft: Nft
   readonly #table: TableName
@@ -99,9 +108,10 @@ export class NftablesBackend implements Backend<BackendObject> {
   /** What the next script is made from was read from the kernel, not believed. */
   #observed = false
 
-  constructor(wiring: NftablesBackendOptions & { readonly nft: Nft; readonly table: TableName }) {
+  constructor(wiring: PreparedOptions) {
     this.#options = wiring.options
     this.#exec = wiring.exec
+    this.#words = wiring.words
     this.#log = wiring.log
     this.#nft = wiring.nft
     this.#table = wiring.table
@@ -109,9 +119,9 @@ export class NftablesBackend implements Backend<BackendObject> {
     this.#foreign = wiring.watch?.foreign
     this.#check =
       wiring.watch && new TableCheck({ ...wiring.watch, table: this.#nft.table, clock: this.#clock })
-    this.#planner = new NftablesPlanner(wiring.options)
+    this.#planner = new NftablesPlanner(wiring.options, wiring.words)
     this.#elements = wiring.elements
-    this.#elementTypes = elementTypes(containersOf(wordsOf(wiring.options.family)))
+    this.#elementTypes = elementTypes(containersOf(wiring.words))
   }
 
   get family() {
@@ -128,14 +138,13 @@ export class NftablesBackend implements Backend<BackendObject> {
   }
 
   async observe(signal: AbortSignal): Promise<KernelState<BackendObject>> {
-    const words = wordsOf(this.family)
     const text = await this.#nft.list(signal)
     this.#observed = true
     this.#written = text !== undefined
     if (text === undefined) return emptyState()
-    const localhost = this.#planned !== undefined && servesLocalhost(this.#planned.node, words)
+    const localhost = this.#planned !== undefined && servesLocalhost(this.#planned.node, this.#words)
     const settings = localhost ? await this.#observedSettings(signal) : []
-    const objects = await inSlices(observedObjects(text, words))
+    const objects = await inSlices(observedObjects(text, this.#words))
     return observedState<BackendObject>([...objects, ...settings])
   }
 

@@ -13,7 +13,7 @@ import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
 import { formatPortRange } from '../../net/port-range.ts'
 import { PROTOCOLS } from '../../net/protocol.ts'
-import { type Words, affinityKey, endpointKeyOf, originalFrontendOf, wordsOf } from './plan-words.ts'
+import { type Words, originalFrontendOf } from './plan-words.ts'
 
 /** Declarations of all sets and maps. Hot maps are hashes; intervals only where nothing else will do. */
 export function containersOf(words: Words): readonly ContainerObject[] {
@@ -21,10 +21,11 @@ export function containersOf(words: Words): readonly ContainerObject[] {
   const bySpace = names.SPACES.flatMap((space) => {
     const key = space === 'node-port' ? 'inet_proto . inet_service' : `${address} . inet_proto . inet_service`
     const flags = space === 'range' ? ' flags interval;' : ''
-    const port = space === 'range' ? '' : ' . inet_service'
+    // A port range keeps the port that the client dialled.
+    const value = space === 'range' ? address : 'inet_service'
     const its = names.CONTAINERS[space]
     return [
-      aContainer(its.affinityEndpoints, `map { type ${key} . ${address} : ${address}${port};${flags} }`),
+      aContainer(its.affinityEndpoints, `map { type ${key} . ${address} : ${value};${flags} }`),
       aContainer(its.affinity, `map { type ${key} : verdict;${flags} }`),
       aContainer(its.sources, `set { type ${key} . ${address}; flags interval; }`),
       aContainer(its.firewalled, `set { type ${key};${flags} }`),
@@ -36,27 +37,16 @@ export function containersOf(words: Words): readonly ContainerObject[] {
 }
 
 function endpointMaps(words: Words): readonly ContainerObject[] {
-  const { ip } = words
-  const slot = 'numgen random mod 65536'
-  const rangeKey = endpointKeyOf(words, 'range', 'TCP')
-  const range = `map { typeof ${rangeKey} . ${slot} : ${ip} daddr; flags interval; }`
   const others = PROTOCOLS.flatMap((protocol) =>
-    (['address', 'node-port'] as const).map((space) => {
-      const key = endpointKeyOf(words, space, protocol)
-      const type = `${key} . ${slot} : ${ip} daddr . ${protocol.toLowerCase()} dport`
-      return aContainer(names.endpointsIn(space, protocol), `map { typeof ${type}; }`)
-    }),
+    (['address', 'node-port'] as const).flatMap((space) =>
+      words.dialect.endpointMaps(words, { space, protocol }),
+    ),
   )
-  return [...others, aContainer(names.endpointsIn('range', 'TCP'), range)]
+  return [...others, ...words.dialect.endpointMaps(words, { space: 'range', protocol: 'TCP' })]
 }
 
 function sharedContainers(words: Words): readonly ContainerObject[] {
-  const { address, ip } = words
-  const number = 'numgen inc mod 65536'
-  const affinity =
-    words.family === 'IPv4'
-      ? 'type ipv4_addr . ipv4_addr . inet_proto . inet_service : ipv4_addr'
-      : `typeof ${number} . ${number} . meta l4proto . th dport : ${ip} daddr`
+  const { address } = words
   return [
     aContainer(names.CLUSTER_IPS, `set { type ${address}; }`),
     aContainer(names.EXTERNAL_IPS, `set { type ${address}; }`),
@@ -64,7 +54,7 @@ function sharedContainers(words: Words): readonly ContainerObject[] {
     aContainer(names.NODE_PORT_IPS, `set { type ${address}; }`),
     aContainer(names.HAIRPIN, `set { type ${address} . ${address}; }`),
     aContainer(names.SERVICE_CIDRS, `set { type ${address}; flags interval; }`),
-    aContainer(names.AFFINITY, `map { ${affinity}; size 262144; flags dynamic,timeout; }`),
+    ...words.dialect.affinityContainers(words),
     aContainer(
       names.TRANSLATED,
       // An idle TCP connection is forgotten by connection tracking after five days, too.
@@ -89,8 +79,7 @@ export function layoutDigest(words: Words): string {
   return digest(JSON.stringify([containersOf(words).map(({ name, text }) => [name, text]), HOOKS]))
 }
 
-export function layoutObjects(options: BackendOptions): readonly NftObject[] {
-  const words = wordsOf(options.family)
+export function layoutObjects(words: Words, options: BackendOptions): readonly NftObject[] {
   const layout = layoutDigest(words)
   return [
     aTable(layout),
@@ -249,11 +238,10 @@ function rememberEndpoint({ ip }: Words): string {
 
 /** Chain that holds a client to the endpoint it has just got, for as long as the Service says. */
 export function rememberChain(words: Words, protocol: number, seconds: number): NftObject {
-  const { ip } = words
-  const key = affinityKey(words, `ct original ${ip} daddr`, 'ct original proto-dst')
+  const key = words.dialect.affinityKey(words, `ct original ${words.ip} daddr`, 'ct original proto-dst')
   return aChain(rememberChainName(protocol, seconds), [
     {
-      text: `meta l4proto ${protocol} update @${names.AFFINITY} { ${key} timeout ${seconds}s : ${ip} daddr }`,
+      text: `meta l4proto ${protocol} ${words.dialect.remember(words, key, seconds)}`,
       note: `Hold the client for ${seconds} s`,
     },
   ])

@@ -6,7 +6,7 @@ import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
 import { HOOKS, noEndpointRules, stateRules } from './plan-layout.ts'
 import { cidrText, withoutNested } from './plan-port.ts'
-import { type Words, frontendOf, wordsOf } from './plan-words.ts'
+import { type Words, frontendOf } from './plan-words.ts'
 
 /** A kernel setting that is switched on and never off again. */
 export interface Sysctl {
@@ -26,8 +26,11 @@ export function servesLocalhost(node: NodeForwarding, words: Words): boolean {
   return node.localhostNodePorts && words.family === 'IPv4'
 }
 
-export function nodeObjects(node: NodeForwarding, options: BackendOptions): readonly BackendObject[] {
-  const words = wordsOf(options.family)
+export function nodeObjects(
+  node: NodeForwarding,
+  words: Words,
+  options: BackendOptions,
+): readonly BackendObject[] {
   const localhost = servesLocalhost(node, words)
   return [
     aChain('services', serviceRules(node, words)),
@@ -50,7 +53,7 @@ export function nodeObjects(node: NodeForwarding, options: BackendOptions): read
 
 /** With route_localnet a neighbour could reach what listens on 127.0.0.1 (CVE-2020-8558). */
 const MARTIAN_GUARD: Rule = {
-  text: 'ip daddr 127.0.0.0/8 ip saddr != 127.0.0.0/8 ct state != { established, related } ct status ! dnat drop',
+  text: 'ip daddr 127.0.0.0/8 ip saddr != 127.0.0.0/8 ct state != { established, related } ct status and dnat == 0 drop',
   note: 'Not from this host',
 }
 

@@ -65,7 +65,7 @@ export class PortPlanner {
     const elements: ElementObject[] = []
     if (shape.verdict !== undefined && shape.verdict !== 'drop')
       for (const pool of poolsOf(frontend))
-        elements.push(...slotElements(port, frontend, { pool, slots: slots[pool] }))
+        elements.push(...slotElements(this.#words, { port, frontend, pool, targets: slots[pool] }))
     if (port.affinitySeconds !== undefined && shape.chains.length > 0) {
       elements.push(
         ...affinityElements(
@@ -132,17 +132,21 @@ export function endpointKey(port: PortForwarding, frontend: Frontend): string {
   return frontend.ip === undefined ? String(frontend.port) : `${frontend.ip} . ${frontend.port}`
 }
 
-function* slotElements(
-  port: PortForwarding,
-  frontend: Frontend,
-  { pool, slots }: { readonly pool: PoolName; readonly slots: readonly Target[] },
-): Iterable<ElementObject> {
-  const space = spaceOf(frontend)
-  const container = names.endpointsIn(space, port.protocol)
+interface SlotsOfFrontend {
+  readonly port: PortForwarding
+  readonly frontend: Frontend
+  readonly pool: PoolName
+  readonly targets: readonly Target[]
+}
+
+function slotElements(
+  { dialect }: Words,
+  { port, frontend, pool, targets }: SlotsOfFrontend,
+): readonly ElementObject[] {
+  const place = { space: spaceOf(frontend), protocol: port.protocol }
   const key = endpointKey(port, frontend)
   const offset = pool === 'local' ? LOCAL_OFFSET : 0
-  for (const [i, target] of slots.entries())
-    yield anElement(container, `${key} . ${offset + i}`, valueOf(space, target))
+  return targets.flatMap((target, i) => dialect.slotElements(place, key, { number: offset + i, target }))
 }
 
 /** The first of several endpoints with one address: a client is held to an address, not to a port of it. */
@@ -155,13 +159,13 @@ function affinityElements(
   const container = names.CONTAINERS[space].affinityEndpoints
   for (const target of targets)
     if (!byAddress.has(target.ip))
-      byAddress.set(target.ip, anElement(container, `${key} . ${target.ip}`, valueOf(space, target)))
+      byAddress.set(target.ip, anElement(container, `${key} . ${target.ip}`, keptOf(space, target)))
   return [...byAddress.values()]
 }
 
-/** A port range keeps the port that the client dialled. */
-function valueOf(space: names.Space, { ip, port }: Target): string {
-  return space === 'range' ? ip : `${ip} . ${port}`
+/** The packet has the remembered address by then; a port range keeps the port that the client dialled. */
+function keptOf(space: names.Space, { ip, port }: Target): string {
+  return space === 'range' ? ip : String(port)
 }
 
 function addressElements({ kind, ip }: Frontend): readonly ElementObject[] {

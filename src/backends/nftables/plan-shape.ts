@@ -16,7 +16,7 @@ import type { BackendOptions, LocalDetector } from '../backend.ts'
 import * as names from './names.ts'
 import { markText } from './plan-layout.ts'
 import { LOCAL_OFFSET } from './plan-slots.ts'
-import { type Words, affinityKey, endpointKeyOf, rememberedFrontendOf, wordsOf } from './plan-words.ts'
+import { type Words, rememberedFrontendOf } from './plan-words.ts'
 
 /** How a slot is chosen. */
 export interface Choice {
@@ -51,9 +51,9 @@ export class ShapePlanner {
   readonly #words: Words
   readonly #shapes = new Map<string, Shape>()
 
-  constructor(options: BackendOptions) {
+  constructor(words: Words, options: BackendOptions) {
     this.#options = options
-    this.#words = wordsOf(options.family)
+    this.#words = words
   }
 
   /** Equal requests give the identical shape. */
@@ -164,10 +164,7 @@ function pickChains(words: Words, request: ShapeRequest, pool: PoolName): readon
   if (!request.choice.affinity) return [aChain(name, pickRules(words, request, pool))]
   const plain = { ...request, choice: { ...request.choice, affinity: false } }
   const next = pickName(plain, pool)
-  return [
-    aChain(next, pickRules(words, plain, pool)),
-    aChain(name, [...affinityRules(words, request.space), { text: `goto ${next}`, note: 'A new client' }]),
-  ]
+  return [aChain(next, pickRules(words, plain, pool)), aChain(name, affinityRules(words, request, next))]
 }
 
 /**
@@ -175,13 +172,12 @@ function pickChains(words: Words, request: ShapeRequest, pool: PoolName): readon
  * finds the slot it drew gone. The first slot is there as long as there are endpoints.
  */
 function pickRules(words: Words, request: ShapeRequest, pool: PoolName): readonly Rule[] {
-  const { space, protocol, slots, choice } = request
+  const { slots, choice } = request
   const offset = pool === 'local' ? ` offset ${LOCAL_OFFSET}` : ''
   const drawn = choice.bySource
     ? `jhash ${words.ip} saddr mod ${slots[pool]} seed ${SOURCE_SEED}${offset}`
     : `numgen random mod ${slots[pool]}${offset}`
-  const to = (slot: string): string =>
-    `dnat to ${endpointKeyOf(words, space, protocol)} . ${slot} map @${names.endpointsIn(space, protocol)}`
+  const to = (slot: string): string => words.dialect.translation(words, request, slot)
   return [
     { text: to(drawn), note: `One of ${slots[pool]}` },
     { text: to(`numgen random mod 1${offset}`), note: 'The slot went away meanwhile' },
@@ -194,16 +190,27 @@ function pickRules(words: Words, request: ShapeRequest, pool: PoolName): readonl
  * frontend itself is known from connection tracking). If not, what was remembered goes and the address is put back.
  * Checksums are kept right by the kernel, and nobody else sees the packet in between.
  */
-function affinityRules(words: Words, space: names.Space): readonly Rule[] {
-  const { ip } = words
-  const key = affinityKey(words, `${ip} daddr`, 'th dport')
-  const originalKey = affinityKey(words, `ct original ${ip} daddr`, 'th dport')
+function affinityRules(words: Words, { space, protocol }: ShapeRequest, next: string): readonly Rule[] {
+  const { ip, dialect } = words
+  const held = dialect.affinityKey(words, `${ip} daddr`, 'th dport')
+  const original = dialect.affinityKey(words, `ct original ${ip} daddr`, 'th dport')
   const valid = `${rememberedFrontendOf(words, space)} . ${ip} daddr map @${names.CONTAINERS[space].affinityEndpoints}`
+  // A range keeps the port; elsewhere nft must know the protocol before it lets a rule set one.
+  const to =
+    space === 'range'
+      ? `dnat to ${valid}`
+      : `meta l4proto ${names.PROTOCOL_NUMBER[protocol]} dnat to ${ip} daddr : ${valid}`
+  const forget = `delete @${names.AFFINITY} { ${original.key} : ${ip} daddr }`
   return [
-    { text: `${ip} daddr set ${key} map @${names.AFFINITY}`, note: 'The endpoint that this client had' },
-    { text: `dnat to ${valid}`, note: 'is still one' },
-    { text: `delete @${names.AFFINITY} { ${originalKey} : ${ip} daddr }`, note: 'is none any more' },
+    ...dialect.affinityExpiry(words, next),
+    {
+      text: `${held.before}${ip} daddr set ${held.key} map @${names.AFFINITY}`,
+      note: 'The endpoint that this client had',
+    },
+    { text: to, note: 'is still one' },
+    { text: `${original.before}${forget}`, note: 'is none any more' },
     { text: `${ip} daddr set ct original ${ip} daddr`, note: 'As the client sent it' },
+    { text: `goto ${next}`, note: 'A new client' },
   ]
 }
 

@@ -14,21 +14,23 @@ import { layoutObjects } from './plan-layout.ts'
 import { type BackendObject, nodeObjects } from './plan-node.ts'
 import { PortPlanner } from './plan-port.ts'
 import { ShapePlanner } from './plan-shape.ts'
-import { wordsOf } from './plan-words.ts'
+import type { Words } from './plan-words.ts'
 
 type Entry = readonly [string, Fragment<BackendObject> | undefined]
 
 export class NftablesPlanner {
   readonly #options: BackendOptions
+  readonly #words: Words
   readonly #ports: PortPlanner
   readonly #uses = new Map<string, number>()
   #planned: ShardedMap<ServicePortKey, PortForwarding> = ShardedMap.empty()
   #node: NodeForwarding | undefined
   #state: KernelState<BackendObject> = emptyState()
 
-  constructor(options: BackendOptions) {
+  constructor(options: BackendOptions, words: Words) {
     this.#options = options
-    this.#ports = new PortPlanner(wordsOf(options.family), new ShapePlanner(options))
+    this.#words = words
+    this.#ports = new PortPlanner(this.#words, new ShapePlanner(this.#words, options))
   }
 
   plan(forwarding: Forwarding): KernelState<BackendObject> {
@@ -41,8 +43,10 @@ export class NftablesPlanner {
     if (node === this.#node) return []
     const first = this.#node === undefined
     this.#node = node
-    const entry: Entry = ['node', fragmentOf(nodeObjects(node, this.#options))]
-    return first ? [['layout', fragmentOf<BackendObject>(layoutObjects(this.#options))], entry] : [entry]
+    const entry: Entry = ['node', fragmentOf(nodeObjects(node, this.#words, this.#options))]
+    return first
+      ? [['layout', fragmentOf<BackendObject>(layoutObjects(this.#words, this.#options))], entry]
+      : [entry]
   }
 
   #portEntries(ports: Forwarding['ports']): Entry[] {

@@ -134,8 +134,10 @@ function dataOf(encoder: Encoder | undefined): Encoder | undefined {
   }
 }
 
-/** `ipv4_addr . inet_proto . inet_service`: each field begins at a multiple of four bytes. */
+/** `ipv4_addr . inet_proto . inet_service`: each of several fields fills up a multiple of four bytes, a single one does not. */
 function concatenation(fields: string): Encoder | undefined {
+  const single = FIELDS.get(fields)
+  if (single !== undefined) return single
   const encoders: Encoder[] = []
   for (const field of fields.split(' . ')) {
     const encoder = FIELDS.get(field)
@@ -149,14 +151,14 @@ function concatenation(fields: string): Encoder | undefined {
     for (const [i, encode] of encoders.entries()) {
       const bytes = encode(texts[i] ?? '')
       if (bytes === undefined) return undefined
-      parts.push(bytes)
+      parts.push(bytes, new Uint8Array(-bytes.length & 3))
     }
     return join(parts)
   }
 }
 
-const protocol = numberBelow(0x100, (number) => Uint8Array.of(number, 0, 0, 0))
-const port = numberBelow(0x10000, (number) => join([networkU16(number), new Uint8Array(2)]))
+const protocol = numberBelow(0x100, (number) => Uint8Array.of(number))
+const port = numberBelow(0x10000, networkU16)
 
 /** By the words that a declaration names them with. */
 const FIELDS: ReadonlyMap<string, Encoder> = new Map([
@@ -171,6 +173,7 @@ const FIELDS: ReadonlyMap<string, Encoder> = new Map([
   ['sctp dport', port],
   // A drawn number never was in a packet, so it is in the byte order of the machine.
   ['numgen random mod 65536', numberBelow(0x10000, u32)],
+  ['classid', numberBelow(0x10000, u32)],
 ])
 
 function address(length: 4 | 16): Encoder {

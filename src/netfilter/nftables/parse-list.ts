@@ -95,8 +95,18 @@ function parseElement(container: string, text: string): ElementObject {
     : anElement(container, canonical(text.slice(0, colon)), canonical(text.slice(colon + 3)))
 }
 
-/** IPv6 addresses with an embedded IPv4 address have two spellings; everything else has one. */
+/** A number that is a handle of traffic control, at the end of a key: `none` for 0, else `0:8001`. */
+const HANDLE = /^(.* \. )(?:none|0:([0-9a-f]{1,4}))$/
+
+/** Numbers as numbers; IPv6 addresses with an embedded IPv4 address, which have two spellings, as we spell them. */
 function canonical(text: string): string {
+  const [, before, handle = '0'] = HANDLE.exec(text) ?? []
+  return before === undefined
+    ? canonicalAddresses(text)
+    : `${canonicalAddresses(before)}${parseInt(handle, 16)}`
+}
+
+function canonicalAddresses(text: string): string {
   if (!text.includes('::') || !text.includes('.')) return text
   return text
     .split(' . ')

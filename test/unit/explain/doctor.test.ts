@@ -134,7 +134,7 @@ const BROKEN: readonly BrokenNode[] = [
       ...settings({ mode: 'nftables' }),
       tools: new Map([...HEALTHY.tools, ['nft', 'nftables v0.9.8']]),
     },
-    found: ['tools', 'error', /nft is too old/, /1\.0\.6/],
+    found: ['tools', 'error', /nft is too old/, /1\.0\.1/],
   },
   {
     what: 'an old kernel for nftables mode',

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { NUMBERS_IN_KEYS } from '../../../../src/backends/nftables/plan-dialect.ts'
+import { wordsOf } from '../../../../src/backends/nftables/plan-words.ts'
 import { NftablesPlanner } from '../../../../src/backends/nftables/plan.ts'
 import { commentOf } from '../../../../src/netfilter/nftables/ruleset.ts'
 import type { Cidr } from '../../../../src/net/cidr.ts'
@@ -21,7 +23,9 @@ test('the README shows the example as nft prints it', () => {
 })
 
 test('the example holds every chain and every rule that is planned for it', () => {
-  const state = new NftablesPlanner(OPTIONS).plan(exampleForwarding())
+  const state = new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS)).plan(
+    exampleForwarding(),
+  )
   const objects = [...state.values()].flatMap((fragment) => [...fragment.values()])
   const chains = objects.filter((object) => object.kind === 'chain')
   expect(chains.length).toBeGreaterThan(20)

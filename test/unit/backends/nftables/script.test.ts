@@ -1,6 +1,8 @@
 import type { KernelScript } from '../../../../src/backends/backend.ts'
 import { atOnce } from '../../../../src/collections/sliced.ts'
 import type { BackendObject } from '../../../../src/backends/nftables/plan-node.ts'
+import { NUMBERS_IN_KEYS } from '../../../../src/backends/nftables/plan-dialect.ts'
+import { wordsOf } from '../../../../src/backends/nftables/plan-words.ts'
 import { NftablesPlanner } from '../../../../src/backends/nftables/plan.ts'
 import {
   ELEMENTS_PER_TRANSACTION,
@@ -16,7 +18,7 @@ const TABLE = { family: 'ip', name: 'kube-proxy' } as const
 const OPTIONS = { family: 'IPv4', detector: undefined, masqueradeMark: 0x4000, dropInvalid: true } as const
 
 function planned(forwarding: Forwarding): KernelState<BackendObject> {
-  return new NftablesPlanner(OPTIONS).plan(forwarding)
+  return new NftablesPlanner(OPTIONS, wordsOf(OPTIONS.family, NUMBERS_IN_KEYS)).plan(forwarding)
 }
 
 function web(...endpoints: readonly string[]): Forwarding {

@@ -8,6 +8,7 @@ const TYPES = elementTypes([
     'endpoints-tcp',
     'map { typeof ip daddr . tcp dport . numgen random mod 65536 : ip daddr . tcp dport; }',
   ),
+  aContainer('endpoint-ports-tcp', 'map { type ipv4_addr . inet_service . classid : inet_service; }'),
   aContainer('cluster-ips', 'set { type ipv6_addr; }'),
   aContainer('service-cidrs', 'set { type ipv4_addr; flags interval; }'),
   aContainer('affinity', 'map { type ipv4_addr : ipv4_addr; size 262144; flags dynamic,timeout; }'),
@@ -22,7 +23,7 @@ function elementsOf(command: string): string | undefined {
 }
 
 test('elementTypes() knows sets of single values, and leaves intervals and what packets fill to nft', () => {
-  expect([...TYPES.keys()]).toEqual(['service-ips', 'endpoints-tcp', 'cluster-ips'])
+  expect([...TYPES.keys()]).toEqual(['service-ips', 'endpoints-tcp', 'endpoint-ports-tcp', 'cluster-ips'])
 })
 
 // What nft 1.0.6 sends for the same commands: length and type of an attribute, then its value.
@@ -38,6 +39,10 @@ test.each([
   [
     'add element ip kube-proxy endpoints-tcp { 172.30.0.1 . 80 . 258 : 10.1.0.5 . 8080 }',
     '28000180 14000180 10000100 ac1e0001 00500000 02010000 10000280 0c000100 0a010005 1f900000',
+  ],
+  [
+    'add element ip kube-proxy endpoint-ports-tcp { 172.30.0.1 . 80 . 258 : 8080 }',
+    '24000180 14000180 10000100 ac1e0001 00500000 02010000 0c000280 06000100 1f900000',
   ],
   [
     'delete element ip kube-proxy endpoints-tcp { 172.30.0.1 . 80 . 258 }',

@@ -83,6 +83,17 @@ test('parseList() gives the one spelling to IPv6 addresses that have two', () =>
   expect(keys).toEqual(['s ::a00:1 . 6 . 80', 's ::102:300/120', 's fd00::1 . 6 . 80'])
 })
 
+test('parseList() reads numbers that nft prints as handles of traffic control', () => {
+  const text =
+    'table ip t {\n\tmap s {\n\t\telements = { 172.30.0.1 . 80 . none : 10.0.0.1,\n\t\t\t172.30.0.1 . 80 . 0:1f : 10.0.0.2,\n\t\t\tfd00::1 . 80 . 0:8001 : 8080 }\n\t}\n}\n'
+  const elements = atOnce(parseList(text)).containers.flatMap((container) => container.elements)
+  expect(elements).toEqual([
+    anElement('s', '172.30.0.1 . 80 . 0', '10.0.0.1'),
+    anElement('s', '172.30.0.1 . 80 . 31', '10.0.0.2'),
+    anElement('s', 'fd00::1 . 80 . 32769', '8080'),
+  ])
+})
+
 test('aChain() differs from another chain when a rule, the order or the hook differs', () => {
   const [a, b] = [
     { text: 'accept', note: 'One' },
