@@ -24,6 +24,8 @@ const PODS = [
   'fd00:10:180::4',
 ]
 const SERVICE = { IPv4: '172.30.0.1', IPv6: 'fd00:30::1' }
+const NODE = { IPv4: '192.168.0.2', IPv6: '2001:db8::1' }
+const EXTERNAL = { IPv4: '203.0.113.7', IPv6: '2001:db8:113::7' }
 const CLIENTS = { IPv4: ['10.0.0.2', '10.0.0.3'], IPv6: ['fd00:10::2', 'fd00:10::3'] }
 
 function endpointsOf(family: Family, numbers: readonly number[]): readonly string[] {
@@ -31,7 +33,11 @@ function endpointsOf(family: Family, numbers: readonly number[]): readonly strin
 }
 
 function sticky(family: Family, numbers: readonly number[], seconds = 600): Forwarding {
-  const port = aPort('ns/sticky', { family }).clusterIp(SERVICE[family]).affinity(seconds)
+  const port = aPort('ns/sticky', { family })
+    .clusterIp(SERVICE[family])
+    .nodePort(30080)
+    .externalIp(EXTERNAL[family])
+    .affinity(seconds)
   return aForwarding([port.endpoints(...endpointsOf(family, numbers))], {}, family)
 }
 
@@ -78,8 +84,13 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
   }
 
   /** The endpoints that so many connections of a client reach. */
-  async function reached(family: Family, client: string, tries: number): Promise<ReadonlySet<string>> {
-    const flow = { protocol: 'TCP' as const, sourceIp: client, destIp: SERVICE[family], destPort: 80 }
+  async function reached(
+    family: Family,
+    client: string,
+    tries: number,
+    dest = { destIp: SERVICE[family], destPort: 80 },
+  ): Promise<ReadonlySet<string>> {
+    const flow = { protocol: 'TCP' as const, sourceIp: client, ...dest }
     const attempts = await bed.ask('world', 'try', { ...flow, tries, timeoutMs: 3000 })
     return new Set(attempts.map((attempt) => (attempt.kind === 'answer' ? attempt.ip : attempt.kind)))
   }
@@ -121,6 +132,26 @@ describeKernel('nftables mode, packets', ['namespaces', 'nft', 'ipv6'], () => {
       expect(await reached(family, client, 12)).toEqual(second)
     },
   )
+  test.each(CHOICES)(
+    'a $family client has one endpoint, whatever frontend of the Service he dials$version',
+    async (choice) => {
+      const { family } = choice
+      const frontends = [
+        { destIp: SERVICE[family], destPort: 80 },
+        { destIp: NODE[family], destPort: 30080 },
+        { destIp: EXTERNAL[family], destPort: 80 },
+      ]
+      for (const [i, client] of [...CLIENTS[family], ...CLIENTS[family]].entries()) {
+        // Nobody is held any more, and another frontend comes first.
+        await bed.run('nft', ['flush', 'ruleset'])
+        await bring(await backendOf(choice), sticky(family, [1, 2, 3, 4]))
+        const first = await reached(family, client, 1, frontends[i % frontends.length])
+        expect([...first]).toEqual([expect.stringMatching(/180/)])
+        for (const frontend of frontends) expect(await reached(family, client, 3, frontend)).toEqual(first)
+      }
+    },
+  )
+
   test.each(CHOICES)(
     'a $family client is let go after the time that its Service says, and then keeps another endpoint$version',
     async (choice) => {

@@ -250,12 +250,12 @@ describe('nftables backend', () => {
       aPort('ns/sticky').clusterIp('172.30.0.1').affinity(3600).endpoints('10.1.0.1:80'),
     ])
     await bring(await aBackend('IPv4'), sticky)
-    const client = '10.0.0.9 . 172.30.0.1 . 6 . 80 timeout 1h : 10.1.0.1'
+    const client = '10.0.0.9 . 7 timeout 1h : 10.1.0.1'
     await namespace.run('nft', ['-f', '-'], `add element ip kube-proxy affinity { ${client} }\n`)
     const again = await aBackend('IPv4')
     await expectInKernel(again, await bring(again, sticky))
     const affinity = await namespace.run('nft', ['list', 'map', 'ip', 'kube-proxy', 'affinity'])
-    expect(affinity).toContain('10.0.0.9 . 172.30.0.1 . tcp . 80 timeout 1h')
+    expect(affinity).toContain('10.0.0.9 . 0:7 timeout 1h')
   })
 
   test('a first load is cut into transactions, and so are great changes of a full table', async () => {

@@ -33,6 +33,7 @@ interface SpaceContainers {
   readonly firewalled: string
   readonly sources: string
   readonly affinity: string
+  readonly affinityNumbers: string
   readonly affinityEndpoints: string
 }
 
@@ -43,6 +44,7 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
     firewalled: 'firewalled-ips',
     sources: 'source-ranges',
     affinity: 'affinity-services',
+    affinityNumbers: 'affinity-numbers',
     affinityEndpoints: 'affinity-endpoints',
   },
   'node-port': {
@@ -51,6 +53,7 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
     firewalled: 'firewall-nodeports',
     sources: 'nodeport-source-ranges',
     affinity: 'affinity-nodeports',
+    affinityNumbers: 'nodeport-affinity-numbers',
     affinityEndpoints: 'nodeport-affinity-endpoints',
   },
   range: {
@@ -59,6 +62,7 @@ export const CONTAINERS: Readonly<Record<Space, SpaceContainers>> = {
     firewalled: 'firewall-ranges',
     sources: 'range-source-ranges',
     affinity: 'affinity-ranges',
+    affinityNumbers: 'range-affinity-numbers',
     affinityEndpoints: 'range-affinity-endpoints',
   },
 }
@@ -85,7 +89,7 @@ export const NODE_PORTS = 'nodeports'
 export const NODE_PORT_IPS = 'nodeport-ips'
 export const HAIRPIN = 'hairpin-endpoints'
 export const SERVICE_CIDRS = 'service-cidrs'
-/** Filled by packets: which endpoint a client of a frontend with session affinity is held to. */
+/** Filled by packets: which endpoint a client of a service port with session affinity is held to. */
 export const AFFINITY = 'affinity'
 /** Filled by packets, where the map itself cannot say for how long: the clients that are held now. */
 export const HELD_CLIENTS = 'affinity-held'

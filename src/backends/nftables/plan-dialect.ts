@@ -18,19 +18,12 @@ import {
 import { OLDEST_NFT_WITH_NUMBERS_IN_KEYS, isOlder } from '../../netfilter/versions.ts'
 import type { Protocol } from '../../net/protocol.ts'
 import * as names from './names.ts'
-import { type Words, endpointKeyOf } from './plan-words.ts'
+import { type Words, affinityKeyOf, endpointKeyOf } from './plan-words.ts'
 
 /** The map, or the two maps, in which an endpoint stands. */
 export interface EndpointPlace {
   readonly space: names.Space
   readonly protocol: Protocol
-}
-
-/** Client and frontend, as the containers of session affinity are looked up. */
-export interface AffinityKey {
-  /** Statements that must have run before the key is used, with a space behind them; mostly empty. */
-  readonly before: string
-  readonly key: string
 }
 
 export interface Dialect {
@@ -39,13 +32,12 @@ export interface Dialect {
   slotElements(place: EndpointPlace, key: string, slot: Slot): readonly ElementObject[]
   /** Translates to the endpoint of the slot that `drawn` gives: `numgen random mod 5`. */
   translation(words: Words, place: EndpointPlace, drawn: string): string
-  affinityContainers(words: Words): readonly ContainerObject[]
-  /** `daddr` and `dport` are the expressions that hold the frontend's. */
-  affinityKey(words: Words, daddr: string, dport: string): AffinityKey
+  /** Where clients are remembered. */
+  affinityMemory(words: Words): readonly ContainerObject[]
   /** What comes before a client's endpoint is looked up; `next` is the chain for new clients. */
   affinityExpiry(words: Words, next: string): readonly Rule[]
   /** Statements that hold a client to the destination that the packet has now. */
-  remember(words: Words, key: AffinityKey, seconds: number): string
+  remember(words: Words, seconds: number): string
 }
 
 export interface Slot {
@@ -60,18 +52,10 @@ export function dialectOf(version: string): Dialect {
 
 /** How many clients are held at most. */
 const CLIENTS = 262_144
-const IPV4_AFFINITY = 'ipv4_addr . ipv4_addr . inet_proto . inet_service'
 /** Longer than a Service may ask for (`timeoutSeconds` is at most a day). */
 const LONGEST_AFFINITY = '2d'
 
-/**
- * Hash of client and frontend for IPv6, because nft cannot put more than 16 bytes of key into an `update @map` (1.0.6
- * stops with a failed assertion). A collision within one protocol and port would only hold a client to an endpoint that
- * another client chose.
- */
-function hashOf(daddr: string, seed: number): string {
-  return `jhash ip6 saddr . ${daddr} mod 4294967295 seed 0x${seed}`
-}
+const AFFINITY_KEY_TYPE = { IPv4: 'ipv4_addr . classid', IPv6: 'classid' } as const
 
 export const NUMBERS_IN_KEYS: Dialect = {
   endpointMaps(words, { space, protocol }) {
@@ -94,24 +78,15 @@ export const NUMBERS_IN_KEYS: Dialect = {
     return `dnat to ${key} map @${names.endpointsIn(space, protocol)}`
   },
 
-  affinityContainers({ family, ip }) {
-    const number = 'numgen inc mod 65536'
-    const types =
-      family === 'IPv4'
-        ? `type ${IPV4_AFFINITY} : ipv4_addr`
-        : `typeof ${number} . ${number} . meta l4proto . th dport : ${ip} daddr`
+  affinityMemory({ family, address }) {
+    const types = `type ${AFFINITY_KEY_TYPE[family]} : ${address}`
     return [aContainer(names.AFFINITY, `map { ${types}; size ${CLIENTS}; flags dynamic,timeout; }`)]
-  },
-
-  affinityKey({ family }, daddr, dport) {
-    const client = family === 'IPv4' ? `ip saddr . ${daddr}` : `${hashOf(daddr, 1)} . ${hashOf(daddr, 2)}`
-    return { before: '', key: `${client} . meta l4proto . ${dport}` }
   },
 
   affinityExpiry: () => [],
 
-  remember: ({ ip }, { before, key }, seconds) =>
-    `${before}update @${names.AFFINITY} { ${key} timeout ${seconds}s : ${ip} daddr }`,
+  remember: (words, seconds) =>
+    `update @${names.AFFINITY} { ${affinityKeyOf(words)} timeout ${seconds}s : ${words.ip} daddr }`,
 }
 
 export const NUMBERS_IN_PRIORITY: Dialect = {
@@ -139,8 +114,8 @@ export const NUMBERS_IN_PRIORITY: Dialect = {
     return space === 'range' ? to : `${to} : ${key} map @${names.endpointPortsIn(space, protocol)}`
   },
 
-  affinityContainers({ family, address }) {
-    const key = family === 'IPv4' ? IPV4_AFFINITY : 'classid . inet_proto . inet_service'
+  affinityMemory({ family, address }) {
+    const key = AFFINITY_KEY_TYPE[family]
     const flags = `size ${CLIENTS}; flags dynamic,timeout`
     return [
       aContainer(names.AFFINITY, `map { type ${key} : ${address}; ${flags}; timeout ${LONGEST_AFFINITY}; }`),
@@ -148,23 +123,17 @@ export const NUMBERS_IN_PRIORITY: Dialect = {
     ]
   },
 
-  affinityKey({ family }, daddr, dport) {
-    const frontend = `meta l4proto . ${dport}`
-    return family === 'IPv4'
-      ? { before: '', key: `ip saddr . ${daddr} . ${frontend}` }
-      : { before: `meta priority set ${hashOf(daddr, 1)} `, key: `meta priority . ${frontend}` }
-  },
-
   affinityExpiry(words, next) {
-    const { ip } = words
-    const { before, key } = this.affinityKey(words, `${ip} daddr`, 'th dport')
-    const forget = `delete @${names.AFFINITY} { ${key} : ${ip} daddr }`
-    return [
-      { text: `${before}${key} != @${names.HELD_CLIENTS} ${forget} goto ${next}`, note: 'Held no longer' },
-    ]
+    const key = affinityKeyOf(words)
+    const forget = `delete @${names.AFFINITY} { ${key} : ${words.ip} daddr }`
+    return [{ text: `${key} != @${names.HELD_CLIENTS} ${forget} goto ${next}`, note: 'Held no longer' }]
   },
 
-  remember: ({ ip }, { before, key }, seconds) =>
-    `${before}update @${names.HELD_CLIENTS} { ${key} timeout ${seconds}s } ` +
-    `update @${names.AFFINITY} { ${key} : ${ip} daddr }`,
+  remember(words, seconds) {
+    const key = affinityKeyOf(words)
+    return (
+      `update @${names.HELD_CLIENTS} { ${key} timeout ${seconds}s } ` +
+      `update @${names.AFFINITY} { ${key} : ${words.ip} daddr }`
+    )
+  },
 }

@@ -13,27 +13,24 @@ import type { BackendOptions } from '../backend.ts'
 import * as names from './names.ts'
 import { formatPortRange } from '../../net/port-range.ts'
 import { PROTOCOLS } from '../../net/protocol.ts'
-import { type Words, originalFrontendOf } from './plan-words.ts'
+import { affinityContainers } from './plan-affinity.ts'
+import { type Words, frontendKeyType, originalFrontendOf } from './plan-words.ts'
 
 /** Declarations of all sets and maps. Hot maps are hashes; intervals only where nothing else will do. */
 export function containersOf(words: Words): readonly ContainerObject[] {
   const { address } = words
   const bySpace = names.SPACES.flatMap((space) => {
-    const key = space === 'node-port' ? 'inet_proto . inet_service' : `${address} . inet_proto . inet_service`
+    const key = frontendKeyType(words, space)
     const flags = space === 'range' ? ' flags interval;' : ''
-    // A port range keeps the port that the client dialled.
-    const value = space === 'range' ? address : 'inet_service'
     const its = names.CONTAINERS[space]
     return [
-      aContainer(its.affinityEndpoints, `map { type ${key} . ${address} : ${value};${flags} }`),
-      aContainer(its.affinity, `map { type ${key} : verdict;${flags} }`),
       aContainer(its.sources, `set { type ${key} . ${address}; flags interval; }`),
       aContainer(its.firewalled, `set { type ${key};${flags} }`),
       aContainer(its.services, `map { type ${key} : verdict;${flags} }`),
       aContainer(its.noEndpoints, `map { type ${key} : verdict;${flags} }`),
     ]
   })
-  return [...endpointMaps(words), ...bySpace, ...sharedContainers(words)]
+  return [...endpointMaps(words), ...affinityContainers(words), ...bySpace, ...sharedContainers(words)]
 }
 
 function endpointMaps(words: Words): readonly ContainerObject[] {
@@ -54,7 +51,6 @@ function sharedContainers(words: Words): readonly ContainerObject[] {
     aContainer(names.NODE_PORT_IPS, `set { type ${address}; }`),
     aContainer(names.HAIRPIN, `set { type ${address} . ${address}; }`),
     aContainer(names.SERVICE_CIDRS, `set { type ${address}; flags interval; }`),
-    ...words.dialect.affinityContainers(words),
     aContainer(
       names.TRANSLATED,
       // An idle TCP connection is forgotten by connection tracking after five days, too.
@@ -234,21 +230,6 @@ function translatedBy(words: Words, options: BackendOptions, protocol: number): 
 
 function rememberEndpoint({ ip }: Words): string {
   return `update @${names.TRANSLATED} { ${ip} daddr . meta l4proto . th dport }`
-}
-
-/** Chain that holds a client to the endpoint it has just got, for as long as the Service says. */
-export function rememberChain(words: Words, protocol: number, seconds: number): NftObject {
-  const key = words.dialect.affinityKey(words, `ct original ${words.ip} daddr`, 'ct original proto-dst')
-  return aChain(rememberChainName(protocol, seconds), [
-    {
-      text: `meta l4proto ${protocol} ${words.dialect.remember(words, key, seconds)}`,
-      note: `Hold the client for ${seconds} s`,
-    },
-  ])
-}
-
-export function rememberChainName(protocol: number, seconds: number): string {
-  return `remember-${protocol}-${seconds}`
 }
 
 export function markText(mark: number): string {

@@ -6,7 +6,7 @@ import type { Frontend, PoolName, PortForwarding, Target } from '../../forwardin
 import { type Cidr, cidrContains, networkAddress, prefixLength } from '../../net/cidr.ts'
 import { type ElementObject, type NftObject, anElement } from '../../netfilter/nftables/ruleset.ts'
 import * as names from './names.ts'
-import { rememberChain, rememberChainName } from './plan-layout.ts'
+import { affinityElements, rememberChain } from './plan-affinity.ts'
 import type { Shape, ShapePlanner } from './plan-shape.ts'
 import { LOCAL_OFFSET, slotsOf } from './plan-slots.ts'
 import type { Words } from './plan-words.ts'
@@ -44,7 +44,7 @@ export class PortPlanner {
     const shared: NftObject[] = [...hairpinElements(port)]
     for (const frontend of port.frontends) {
       const shape = this.#shapeOf(port, frontend, slots)
-      shared.push(...shape.chains, ...this.#remembering(port, shape), ...addressElements(frontend))
+      shared.push(...shape.chains, ...this.#remembering(port, frontend, shape), ...addressElements(frontend))
     }
     return shared
   }
@@ -67,15 +67,9 @@ export class PortPlanner {
       for (const pool of poolsOf(frontend))
         elements.push(...slotElements(this.#words, { port, frontend, pool, targets: slots[pool] }))
     if (port.affinitySeconds !== undefined && shape.chains.length > 0) {
-      elements.push(
-        ...affinityElements(
-          space,
-          key,
-          poolsOf(frontend).flatMap((pool) => port.pools[pool]),
-        ),
-      )
-      const protocol = names.PROTOCOL_NUMBER[port.protocol]
-      elements.push(anElement(its.affinity, key, `goto ${rememberChainName(protocol, port.affinitySeconds)}`))
+      const targets = poolsOf(frontend).flatMap((pool) => port.pools[pool])
+      const given = { port: port.key, seconds: port.affinitySeconds, targets }
+      elements.push(...affinityElements({ space, protocol: port.protocol }, key, given))
     }
     if (frontend.sourceRanges !== undefined) {
       for (const cidr of withoutNested(frontend.sourceRanges))
@@ -88,9 +82,10 @@ export class PortPlanner {
     return elements
   }
 
-  #remembering(port: PortForwarding, shape: Shape): readonly NftObject[] {
+  #remembering(port: PortForwarding, frontend: Frontend, shape: Shape): readonly NftObject[] {
     if (port.affinitySeconds === undefined || shape.chains.length === 0) return []
-    return [rememberChain(this.#words, names.PROTOCOL_NUMBER[port.protocol], port.affinitySeconds)]
+    const place = { space: spaceOf(frontend), protocol: port.protocol }
+    return [rememberChain(this.#words, place, port.affinitySeconds)]
   }
 }
 
@@ -147,25 +142,6 @@ function slotElements(
   const key = endpointKey(port, frontend)
   const offset = pool === 'local' ? LOCAL_OFFSET : 0
   return targets.flatMap((target, i) => dialect.slotElements(place, key, { number: offset + i, target }))
-}
-
-/** The first of several endpoints with one address: a client is held to an address, not to a port of it. */
-function affinityElements(
-  space: names.Space,
-  key: string,
-  targets: readonly Target[],
-): readonly ElementObject[] {
-  const byAddress = new Map<string, ElementObject>()
-  const container = names.CONTAINERS[space].affinityEndpoints
-  for (const target of targets)
-    if (!byAddress.has(target.ip))
-      byAddress.set(target.ip, anElement(container, `${key} . ${target.ip}`, keptOf(space, target)))
-  return [...byAddress.values()]
-}
-
-/** The packet has the remembered address by then; a port range keeps the port that the client dialled. */
-function keptOf(space: names.Space, { ip, port }: Target): string {
-  return space === 'range' ? ip : String(port)
 }
 
 function addressElements({ kind, ip }: Frontend): readonly ElementObject[] {

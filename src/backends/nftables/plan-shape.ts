@@ -14,9 +14,10 @@ import { type ChainObject, type Rule, aChain } from '../../netfilter/nftables/ru
 import type { Protocol } from '../../net/protocol.ts'
 import type { BackendOptions, LocalDetector } from '../backend.ts'
 import * as names from './names.ts'
+import { affinityRules } from './plan-affinity.ts'
 import { markText } from './plan-layout.ts'
 import { LOCAL_OFFSET } from './plan-slots.ts'
-import { type Words, rememberedFrontendOf } from './plan-words.ts'
+import type { Words } from './plan-words.ts'
 
 /** How a slot is chosen. */
 export interface Choice {
@@ -181,36 +182,6 @@ function pickRules(words: Words, request: ShapeRequest, pool: PoolName): readonl
   return [
     { text: to(drawn), note: `One of ${slots[pool]}` },
     { text: to(`numgen random mod 1${offset}`), note: 'The slot went away meanwhile' },
-  ]
-}
-
-/**
- * nft cannot look up what another look-up found, so the packet carries it: its destination address becomes the
- * remembered endpoint's for a moment. The second rule translates if that is still an endpoint of this frontend (the
- * frontend itself is known from connection tracking). If not, what was remembered goes and the address is put back.
- * Checksums are kept right by the kernel, and nobody else sees the packet in between.
- */
-function affinityRules(words: Words, { space, protocol }: ShapeRequest, next: string): readonly Rule[] {
-  const { ip, dialect } = words
-  const held = dialect.affinityKey(words, `${ip} daddr`, 'th dport')
-  const original = dialect.affinityKey(words, `ct original ${ip} daddr`, 'th dport')
-  const valid = `${rememberedFrontendOf(words, space)} . ${ip} daddr map @${names.CONTAINERS[space].affinityEndpoints}`
-  // A range keeps the port; elsewhere nft must know the protocol before it lets a rule set one.
-  const to =
-    space === 'range'
-      ? `dnat to ${valid}`
-      : `meta l4proto ${names.PROTOCOL_NUMBER[protocol]} dnat to ${ip} daddr : ${valid}`
-  const forget = `delete @${names.AFFINITY} { ${original.key} : ${ip} daddr }`
-  return [
-    ...dialect.affinityExpiry(words, next),
-    {
-      text: `${held.before}${ip} daddr set ${held.key} map @${names.AFFINITY}`,
-      note: 'The endpoint that this client had',
-    },
-    { text: to, note: 'is still one' },
-    { text: `${original.before}${forget}`, note: 'is none any more' },
-    { text: `${ip} daddr set ct original ${ip} daddr`, note: 'As the client sent it' },
-    { text: `goto ${next}`, note: 'A new client' },
   ]
 }
 

@@ -24,6 +24,11 @@ export function frontendOf({ ip }: Words, space: Space): string {
   return space === 'node-port' ? 'meta l4proto . th dport' : `${ip} daddr . meta l4proto . th dport`
 }
 
+/** The type of that, in declarations. */
+export function frontendKeyType({ address }: Words, space: Space): string {
+  return space === 'node-port' ? 'inet_proto . inet_service' : `${address} . inet_proto . inet_service`
+}
+
 /** What the map of endpoints is looked up by, before the slot. */
 export function endpointKeyOf({ ip }: Words, space: Space, protocol: Protocol): string {
   if (space === 'range') return `${ip} daddr . meta l4proto . th dport`
@@ -43,4 +48,9 @@ export function originalFrontendOf({ ip }: Words, space: Space): string {
   return space === 'node-port'
     ? 'meta l4proto . ct original proto-dst'
     : `ct original ${ip} daddr . meta l4proto . ct original proto-dst`
+}
+
+/** Client and service port, while the packet's priority is the number of the latter (see `plan-affinity.ts`). */
+export function affinityKeyOf({ family }: Words): string {
+  return family === 'IPv4' ? 'ip saddr . meta priority' : 'meta priority'
 }

@@ -173,7 +173,8 @@ const FIELDS: ReadonlyMap<string, Encoder> = new Map([
   ['sctp dport', port],
   // A drawn number never was in a packet, so it is in the byte order of the machine.
   ['numgen random mod 65536', numberBelow(0x10000, u32)],
-  ['classid', numberBelow(0x10000, u32)],
+  // A handle of traffic control.
+  ['classid', numberBelow(0x100000000, u32)],
 ])
 
 function address(length: 4 | 16): Encoder {

@@ -95,15 +95,17 @@ function parseElement(container: string, text: string): ElementObject {
     : anElement(container, canonical(text.slice(0, colon)), canonical(text.slice(colon + 3)))
 }
 
-/** A number that is a handle of traffic control, at the end of a key: `none` for 0, else `0:8001`. */
-const HANDLE = /^(.* \. )(?:none|0:([0-9a-f]{1,4}))$/
+/** A number of 32 bits that is a handle of traffic control, alone or at the end of a key: `0:8001`, `none` for 0. */
+const HANDLE = /^(.* \. )?(?:(none)|(root)|([0-9a-f]{1,4}):([0-9a-f]{1,4}))$/
+const ROOT = 0xffffffff
 
 /** Numbers as numbers; IPv6 addresses with an embedded IPv4 address, which have two spellings, as we spell them. */
 function canonical(text: string): string {
-  const [, before, handle = '0'] = HANDLE.exec(text) ?? []
-  return before === undefined
-    ? canonicalAddresses(text)
-    : `${canonicalAddresses(before)}${parseInt(handle, 16)}`
+  const handle = HANDLE.exec(text)
+  if (handle === null) return canonicalAddresses(text)
+  const [, before = '', none, root, major = '', minor = ''] = handle
+  const number = parseInt(major, 16) * 0x10000 + parseInt(minor, 16)
+  return `${canonicalAddresses(before)}${none === undefined ? (root === undefined ? number : ROOT) : 0}`
 }
 
 function canonicalAddresses(text: string): string {

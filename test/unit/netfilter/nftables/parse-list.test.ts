@@ -85,12 +85,15 @@ test('parseList() gives the one spelling to IPv6 addresses that have two', () =>
 
 test('parseList() reads numbers that nft prints as handles of traffic control', () => {
   const text =
-    'table ip t {\n\tmap s {\n\t\telements = { 172.30.0.1 . 80 . none : 10.0.0.1,\n\t\t\t172.30.0.1 . 80 . 0:1f : 10.0.0.2,\n\t\t\tfd00::1 . 80 . 0:8001 : 8080 }\n\t}\n}\n'
+    'table ip t {\n\tmap s {\n\t\telements = { 172.30.0.1 . 80 . none : 10.0.0.1,\n\t\t\t172.30.0.1 . 80 . 0:1f : 10.0.0.2,\n\t\t\tfd00::1 . 80 . 0:8001 : 8080, 6 . 80 : efcd:ab89, 6 . 81 : root, 6 . 82 : none }\n\t}\n}\n'
   const elements = atOnce(parseList(text)).containers.flatMap((container) => container.elements)
   expect(elements).toEqual([
     anElement('s', '172.30.0.1 . 80 . 0', '10.0.0.1'),
     anElement('s', '172.30.0.1 . 80 . 31', '10.0.0.2'),
     anElement('s', 'fd00::1 . 80 . 32769', '8080'),
+    anElement('s', '6 . 80', '4023233417'),
+    anElement('s', '6 . 81', '4294967295'),
+    anElement('s', '6 . 82', '0'),
   ])
 })
 
