@@ -7,6 +7,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { type PortBuilder, aForwarding, anIp, aPort } from './forwarding-builder.ts'
 import { HANG_MS, type LoadReport, type LoadRequest } from './node-bed-load.ts'
 import { NodeBed } from './node-bed.ts'
+import { underLoad } from './under-load.ts'
 import { describeKernel } from './skip-reasons.ts'
 
 const OPTIONS = {
@@ -92,7 +93,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
     }
 
     /** Pods, the node and outside clients ask for new connections and hold old ones while `work` goes on. */
-    async function underLoad(work: () => Promise<void>): Promise<LoadReport[]> {
+    async function loaded(work: () => Promise<void>): Promise<LoadReport[]> {
       const clients: LoadRequest[] = [
         {
           protocol: 'TCP',
@@ -113,9 +114,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
           timeoutMs: HANG_MS,
         },
       ]
-      const started = await Promise.all(clients.map((client) => bed.ask('world', 'load-start', client)))
-      await work()
-      return Promise.all(started.map((index) => bed.ask('world', 'load-stop', index)))
+      return underLoad(bed, clients, work)
     }
 
     test(
@@ -123,7 +122,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
       async () => {
         const proxy = await fresh()
         await proxy.sync(decided(cluster(ENDPOINTS.slice(0, 3), 0)))
-        const reports = await underLoad(async () => {
+        const reports = await loaded(async () => {
           for (let round = 1; round <= amount.changes; round++) {
             // Their number changes, too: that is what the shape of the rules depends on.
             const offsets = [0, 1, 2, 3].slice(round % 3)
@@ -146,7 +145,7 @@ export function testContinuity(backend: BackendUnderTest, amount = USUAL_AMOUNT)
         const forwarding = decided(cluster(ENDPOINTS.slice(0, 3), 0))
         await (await fresh()).sync(forwarding)
         const before = await backend.rules(bed)
-        const reports = await underLoad(async () => {
+        const reports = await loaded(async () => {
           for (let restart = 0; restart < amount.restarts; restart++) await (await fresh()).sync(forwarding)
         })
         expect(await backend.rules(bed)).toBe(before)

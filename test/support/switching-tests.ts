@@ -12,6 +12,7 @@ import { BACKENDS, type BackendKey, SyncedBackend } from './conformance-kernel-b
 import { aForwarding, aPort, anIp } from './forwarding-builder.ts'
 import * as layouts from './kube-proxy-layouts.ts'
 import { HANG_MS, type LoadReport, type LoadRequest } from './node-bed-load.ts'
+import { underLoad } from './under-load.ts'
 import { NodeBed } from './node-bed.ts'
 import { describeKernel } from './skip-reasons.ts'
 
@@ -161,14 +162,11 @@ export class SwitchingNode {
       { ...common, sourceIp: POD, destIp: CLUSTER_IP.IPv4, destPort: 80, fresh: 2, held: 12 },
       { ...common, sourceIp: '203.0.113.2', destIp: NODE_IP, destPort: 30080, fresh: 1, held: 6 },
     ]
-    const started = await Promise.all(clients.map((client) => this.bed.ask('world', 'load-start', client)))
-    try {
+    return underLoad(this.bed, clients, async () => {
       await work()
-    } finally {
-      // Before a failure is told, nothing of it may go on.
+      // One connection from beginning to end after it.
       await this.bed.ask('world', 'try', { ...clients[0]!, tries: 1 })
-    }
-    return Promise.all(started.map((index) => this.bed.ask('world', 'load-stop', index)))
+    })
   }
 
   async close(): Promise<void> {
