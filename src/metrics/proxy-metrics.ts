@@ -65,7 +65,12 @@ export interface ProxyMetricsOptions {
   readonly featureGates: Readonly<Record<string, boolean>>
   /** Stage of a gate (`ALPHA`, `BETA`, `DEPRECATED`, or empty), for the label. */
   readonly stageOf?: (gate: string) => string
+  /** The runtime's histogram of how late timers are, in nanoseconds from its resolution on. */
+  readonly monitorLag?: typeof monitorEventLoopDelay
 }
+
+/** How often it is looked whether this process is late: each look wakes it, also when nothing happens. */
+const LAG_EVERY_MS = 100
 
 /** Series of `fairlead_service_connections`; what is smaller is summed up. */
 const MOST_SERVICES = 1000
@@ -80,7 +85,7 @@ export class ProxyMetrics {
   constructor(options: ProxyMetricsOptions) {
     this.#mode = options.mode
     this.#set = new MetricSet(this.registry, options.mode)
-    this.#lag = monitorEventLoopDelay({ resolution: 10 })
+    this.#lag = (options.monitorLag ?? monitorEventLoopDelay)({ resolution: LAG_EVERY_MS })
     this.#process = new ProcessMetrics(this.registry)
     this.#describeProgram(options)
   }
@@ -297,10 +302,10 @@ export class ProxyMetrics {
     const { rss, heapUsed, heapTotal, external } = process.memoryUsage()
     const memory = { resident: rss, heap_used: heapUsed, heap_total: heapTotal, external }
     for (const [kind, bytes] of Object.entries(memory)) this.#set.set('memory', bytes, { kind })
-    const lagMs = { 0.5: this.#lag.percentile(50), 0.99: this.#lag.percentile(99), 1: this.#lag.max }
-    // The histogram counts from its resolution of 10 ms on: a process that is never late shows that much.
-    for (const [quantile, ns] of Object.entries(lagMs))
-      this.#set.set('eventLoopLag', Math.max(0, ns / 1e9 - 0.01), { quantile })
+    const lagNs = { 0.5: this.#lag.percentile(50), 0.99: this.#lag.percentile(99), 1: this.#lag.max }
+    // The histogram counts from its resolution on: a process that is never late shows that much.
+    for (const [quantile, ns] of Object.entries(lagNs))
+      this.#set.set('eventLoopLag', Math.max(0, ns / 1e6 - LAG_EVERY_MS) / 1000, { quantile })
     this.#lag.reset()
   }
 }

@@ -5,12 +5,16 @@ import {
   PROGRAMMING_BUCKETS,
   RUN_BUCKETS,
 } from '../../../src/metrics/metric-table.ts'
-import { ProxyMetrics } from '../../../src/metrics/proxy-metrics.ts'
+import { ProxyMetrics, type ProxyMetricsOptions } from '../../../src/metrics/proxy-metrics.ts'
 
 const MODES: readonly BackendName[] = ['iptables', 'ipvs', 'nftables']
 
-function aProxyMetrics(mode: BackendName = 'iptables'): ProxyMetrics {
+function aProxyMetrics(
+  mode: BackendName = 'iptables',
+  options: Partial<ProxyMetricsOptions> = {},
+): ProxyMetrics {
   return new ProxyMetrics({
+    ...options,
     mode,
     build: { version: '1.2.3', platform: 'linux/x64', runtime: 'v24.0.0' },
     featureGates: { ComponentFlagz: true, NativeHistograms: false },
@@ -172,6 +176,22 @@ describe('ProxyMetrics', () => {
     stop.abort()
     expect(Number(value)).toBeGreaterThanOrEqual(least)
     expect(Number(value)).toBeLessThanOrEqual(most)
+  })
+
+  test('wakes the process ten times a second to see how late it is', async () => {
+    const asked: unknown[] = []
+    const histogram = {
+      ...{ enable: () => true, disable: () => true, reset: () => undefined },
+      ...{ percentile: () => 130e6, max: 350e6 },
+    }
+    const monitorLag = (options: unknown): never => {
+      asked.push(options)
+      return histogram as never
+    }
+    const lines = await textOf(aProxyMetrics('iptables', { monitorLag }))
+    expect(asked).toEqual([{ resolution: 100 }])
+    expect(lines).toContain('fairlead_event_loop_lag_seconds{quantile="0.99"} 0.03')
+    expect(lines).toContain('fairlead_event_loop_lag_seconds{quantile="1"} 0.25')
   })
 
   test('has the bucket bounds of kube-proxy', () => {
