@@ -46,6 +46,8 @@ export class JumpProbe {
   readonly #foreign: ForeignTransactions | undefined
   #checkedAtMs = -Infinity
   #readAtMs = -Infinity
+  /** What others did during a write of ours was taken for our own. */
+  #mayHaveMissed = true
   #nat: { readonly costMs: number; readonly readAtMs: number; readonly allocations: string } | undefined
 
   constructor(options: JumpProbeOptions) {
@@ -56,6 +58,7 @@ export class JumpProbe {
 
   /** Runs a write of our own, which is nobody's drift. */
   async ownWrite<T>(write: () => Promise<T>): Promise<T> {
+    this.#mayHaveMissed = true
     return this.#foreign?.ownWrites(write) ?? write()
   }
 
@@ -71,16 +74,17 @@ export class JumpProbe {
     this.#checkedAtMs = nowMs
     if (!(await this.#isDue(nowMs))) return undefined
     this.#readAtMs = nowMs
+    this.#mayHaveMissed = false
     const filter = await this.#iptables.listChains('filter', FILTER_CHAINS, signal)
     const inFilter = driftIn(filter, 'filter', servicesText)
     if (inFilter !== undefined || !(await this.#natIsDue(nowMs))) return inFilter
     return this.#checkNat(servicesText, signal)
   }
 
-  /** Where the kernel counts transactions, reading without a foreign one is only a safeguard. */
+  /** Where the kernel counts transactions, only a foreign one can have changed anything. */
   async #isDue(nowMs: number): Promise<boolean> {
     const happened = (await this.#foreign?.happened()) ?? true
-    return happened || nowMs - this.#readAtMs > ALWAYS_AFTER_MS
+    return happened || (this.#mayHaveMissed && nowMs - this.#readAtMs > ALWAYS_AFTER_MS)
   }
 
   async #checkNat(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {

@@ -82,3 +82,53 @@ test('a large table is read at once when the kernel has put another one in its p
   expect((await ask(1)).nat).toBe(1)
   expect((await ask(5)).nat).toBe(0)
 })
+
+/** The nft variant, where the kernel counts transactions and nobody but us makes any. */
+function countedBed() {
+  const host = { nowMs: 0, lists: 0, happened: false }
+  const exec = {
+    run: async ({ args }: ExecRequest) => {
+      host.lists++
+      const [table = '', chain = ''] = [args[3], args[5]]
+      const stdout = listed(table)
+        .split('\n')
+        .filter((line) => line.split(' ')[1] === chain)
+        .join('\n')
+      return Promise.resolve({ exitCode: 0, stdout: `${stdout}\n`, stderr: '', durationMs: 1 })
+    },
+  }
+  const programs = {
+    family: 'IPv4',
+    variant: 'nft',
+    base: 'i',
+    restore: 'i-restore',
+    save: 'i-save',
+  } as const
+  const clock = { now: () => host.nowMs, monotonic: () => host.nowMs, sleep: async () => Promise.resolve() }
+  const foreign = {
+    ownWrites: async <T>(write: () => Promise<T>): Promise<T> => write(),
+    happened: async () => Promise.resolve(host.happened),
+  }
+  const probe = new JumpProbe({ iptables: new Iptables(exec, programs), clock, foreign })
+  const listsIn = async (seconds: number): Promise<number> => {
+    const before = host.lists
+    for (let second = 0; second < seconds; second++) {
+      host.nowMs += 1000
+      expect(await probe.check(SERVICES, signal)).toBeUndefined()
+    }
+    return host.lists - before
+  }
+  return { host, probe, listsIn }
+}
+
+test('where the kernel counts transactions, nothing is read while nobody makes one', async () => {
+  const { host, probe, listsIn } = countedBed()
+  const once = await listsIn(1)
+  expect(once).toBeGreaterThan(0)
+  expect(await listsIn(600)).toBe(0)
+  host.happened = true
+  expect(await listsIn(2)).toBe(2 * once)
+  host.happened = false
+  await probe.ownWrite(async () => Promise.resolve())
+  expect(await listsIn(600)).toBe(once)
+})
