@@ -1,4 +1,4 @@
-/** What a process has cost so far, read from /proc; its tools (children that have ended) are counted apart. */
+/** What a process has cost so far, read from /proc; its tools (programs that it ran) are counted apart. */
 import { readFileSync } from 'node:fs'
 
 /** Linux counts in hundredths of a second in /proc, whatever the kernel's own tick is. */
@@ -7,7 +7,7 @@ const MS_PER_TICK = 10
 export interface CpuMs {
   /** The process itself, all threads. */
   readonly own: number
-  /** Programs that it ran and that have ended. */
+  /** Programs that it ran, whether they have ended or not. */
   readonly tools: number
 }
 
@@ -16,8 +16,21 @@ export interface MemoryMb {
   readonly peak: number
 }
 
+/** Throws when there is no such process. */
 export function cpuOf(pid: number): CpuMs {
-  return parseCpu(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  const { own, tools } = parseCpu(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  // The kernel books a program with its parent when it ends; some stay.
+  return { own, tools: childrenOf(pid).reduce((sum, child) => sum + wholeCpuOf(child), tools) }
+}
+
+function wholeCpuOf(pid: number): number {
+  try {
+    const { own, tools } = cpuOf(pid)
+    return own + tools
+  } catch {
+    // It ended between the two reads.
+    return 0
+  }
 }
 
 export function memoryOf(pid: number): MemoryMb {

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseOptions } from '../../../bench/options.ts'
-import { parseCpu, parseMemory } from '../../../bench/process-cost.ts'
+import { cpuOf, parseCpu, parseMemory } from '../../../bench/process-cost.ts'
 import { Progress, remainingText } from '../../../bench/progress.ts'
 import { layoutJob, subjectJobs } from '../../../bench/runner.ts'
 import { SCENARIOS } from '../../../bench/scenarios.ts'
@@ -51,6 +53,16 @@ test('parsePeer() needs a name and a path', () => {
 test('parseCpu() reads own time and that of ended children, whatever the program is called', () => {
   const text = '4711 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 30 20 20 0 1 0'
   expect(parseCpu(text)).toEqual({ own: 2000, tools: 500 })
+})
+
+test('cpuOf() counts programs that have not ended', async () => {
+  const before = cpuOf(process.pid)
+  const program = spawn('sh', ['-c', 'while :; do :; done'])
+  try {
+    while (cpuOf(process.pid).tools - before.tools < 50) await sleep(10)
+  } finally {
+    program.kill()
+  }
 })
 
 test('parseMemory() reads resident and peak memory', () => {
