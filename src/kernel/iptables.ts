@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Family } from '../net/ip.ts'
 import { classifyFailure } from './classify-failure.ts'
-import type { Exec, ExecRequest, ExecResult } from './exec.ts'
+import type { Exec, ExecRequest, ExecResult, StandingProgram } from './exec.ts'
 import { KernelError } from './kernel-error.ts'
 
 export type IptablesVariant = 'legacy' | 'nft'
@@ -22,9 +22,20 @@ export interface IptablesPrograms {
 /** Kubelet makes these in the variant that the host uses (KEP-3178). */
 const HINTS = /^:(?:KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY) /m
 
+/** Names of chains by that of their table. */
+export type ChainsByTable = Readonly<Record<string, readonly string[]>>
+
+const LISTING = ['-w', '5', '--noflush', '--test']
+/** What the program ends with when a chain does not exist; other failures have other numbers. */
+const NO_SUCH_CHAIN = 1
+
 export class Iptables {
   readonly #exec: Exec
   readonly programs: IptablesPrograms
+  /** Lists legacy chains whenever it is asked; it may end at any time. */
+  #lister: StandingProgram | undefined
+  /** This version of the program says nothing before its end. */
+  #keepsAnswers = false
 
   constructor(exec: Exec, programs: IptablesPrograms) {
     this.#exec = exec
@@ -49,15 +60,23 @@ export class Iptables {
     return (await this.#run({ file: save, args: [] }, 'Cannot read the tables', signal)).stdout
   }
 
-  /** Some chains of a table in the words of `iptables-save`; those that do not exist are left out. */
-  async listChains(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
+  /**
+   * Some chains of some tables in the words of `iptables-save`; those that do not exist are left out. `bySameProgram`:
+   * legacy tables by the program that answered before, if there can be one.
+   */
+  async listChains(
+    wanted: ChainsByTable,
+    signal?: AbortSignal,
+    { bySameProgram = true }: { readonly bySameProgram?: boolean } = {},
+  ): Promise<string> {
+    const tables = Object.entries(wanted)
     const lists =
       this.programs.variant === 'legacy'
-        ? [await this.#listTogether(table, chains, signal)]
-        : await Promise.all(chains.map((chain) => this.#list(table, chain, signal)))
+        ? await this.#listTogether(wanted, { bySameProgram, signal })
+        : await Promise.all(tables.map(async ([table, chains]) => this.#listEach(table, chains, signal)))
     // `-P` and `-N` lines stand where save has its chain lines.
-    const lines = lists.join('').replace(/^-[PN] (\S+).*$/gm, ':$1 - [0:0]')
-    return `*${table}\n${lines}COMMIT\n`
+    const asSaved = (list: string): string => list.replace(/^-[PN] (\S+).*$/gm, ':$1 - [0:0]')
+    return tables.map(([table], n) => `*${table}\n${asSaved(lists[n] ?? '')}COMMIT\n`).join('')
   }
 
   /**
@@ -76,6 +95,10 @@ export class Iptables {
     }
   }
 
+  async #listEach(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
+    return (await Promise.all(chains.map(async (chain) => this.#list(table, chain, signal)))).join('')
+  }
+
   async #list(table: string, chain: string, signal?: AbortSignal): Promise<string> {
     const { base } = this.programs
     const request = { file: base, args: ['-w', '5', '-t', table, '-S', chain] }
@@ -88,20 +111,70 @@ export class Iptables {
   }
 
   /**
-   * One program for all chains: each call would copy the whole table. It stops at the first that does not exist, which
-   * is then all that the caller needs to know.
+   * One program for all chains: each call would copy a whole table. It stops at the first that does not exist, which
+   * is then all that the caller needs to know. It only tests, so what marks the end of a table stays in its own copy.
    */
-  async #listTogether(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {
-    const stdin = `*${table}\n${chains.map((chain) => `-S ${chain}\n`).join('')}COMMIT\n`
-    const request = { file: this.programs.restore, args: ['-w', '5', '--noflush', '--test'], stdin }
+  async #listTogether(
+    wanted: ChainsByTable,
+    { bySameProgram, signal }: { readonly bySameProgram: boolean; readonly signal: AbortSignal | undefined },
+  ): Promise<readonly string[]> {
+    const tables = Object.keys(wanted)
+    const stdin = Object.entries(wanted).map(listingOf).join('')
+    const lastLine = endOf(tables.at(-1) ?? '')
+    const text =
+      (bySameProgram ? await this.#askStanding(stdin, lastLine, signal) : undefined) ??
+      (await this.#askOnce(stdin, `Cannot list chains of ${tables.join(', ')}`, signal))
+    const lists: string[] = []
+    let rest = text
+    for (const table of tables) {
+      const [list = '', ...others] = rest.split(`${endOf(table)}\n`)
+      lists.push(list)
+      rest = others.join('')
+    }
+    return lists
+  }
+
+  /** To start a program costs more than all the rest, so one stays and is asked. `undefined`: it does not answer. */
+  async #askStanding(stdin: string, lastLine: string, signal?: AbortSignal): Promise<string | undefined> {
+    if (this.#keepsAnswers || this.#exec.open === undefined) return undefined
+    if (this.#lister?.ended ?? true)
+      this.#lister = this.#exec.open(withSignal({ file: this.programs.restore, args: LISTING }, signal))
+    try {
+      const { text, exitCode } = (await this.#lister?.ask(stdin, lastLine)) ?? { text: '', exitCode: null }
+      return text.endsWith(`${lastLine}\n`) || stopsAtChain(text, exitCode) ? text : undefined
+    } catch {
+      this.#keepsAnswers = true
+      return undefined
+    }
+  }
+
+  async #askOnce(stdin: string, action: string, signal?: AbortSignal): Promise<string> {
+    const request = { file: this.programs.restore, args: LISTING, stdin }
     const result = await this.#exec.run(withSignal(request, signal))
-    if (result.exitCode === 0 || result.stdout !== '') return result.stdout
-    throw classifyFailure(request, result, `Cannot list chains of table ${table}`)
+    if (result.exitCode === 0 || stopsAtChain(result.stdout, result.exitCode)) return result.stdout
+    throw classifyFailure(request, result, action)
   }
 
   async #run(request: ExecRequest, action: string, signal?: AbortSignal): Promise<ExecResult> {
     return runOrThrow(this.#exec, withSignal(request, signal), action)
   }
+}
+
+function listingOf([table, chains]: readonly [string, readonly string[]]): string {
+  const mark = chainAtEnd(table)
+  return `*${table}\n${chains.map((chain) => `-S ${chain}\n`).join('')}-N ${mark}\n-S ${mark}\nCOMMIT\n`
+}
+
+function endOf(table: string): string {
+  return `-N ${chainAtEnd(table)}`
+}
+
+function chainAtEnd(table: string): string {
+  return `FAIRLEAD-END-OF-${table}`
+}
+
+function stopsAtChain(text: string, exitCode: number | null | undefined): boolean {
+  return exitCode === NO_SUCH_CHAIN && text !== ''
 }
 
 function withSignal(request: ExecRequest, signal: AbortSignal | undefined): ExecRequest {

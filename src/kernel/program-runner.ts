@@ -6,8 +6,9 @@ import { delimiter, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ownTurn } from '../runtime/own-turn.ts'
-import type { Exec, ExecRequest, ExecResult } from './exec.ts'
+import type { Exec, ExecRequest, ExecResult, StandingProgram } from './exec.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
+import { StandingChild } from './standing-child.ts'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 /** Characters that are converted and written in one go, in about a millisecond. */
@@ -52,6 +53,12 @@ export class ProgramRunner implements Exec {
     if (end.exitCode !== null)
       return { exitCode: end.exitCode, stdout: output(), stderr, durationMs: performance.now() - startedMs }
     throw killed(request, end.timedOut ? `${timeoutMs} ms passed` : `signal ${end.signal ?? '?'}`, stderr)
+  }
+
+  open({ file, args, signal }: Pick<ExecRequest, 'file' | 'args' | 'signal'>): StandingProgram {
+    const [program, ...rest] = [...this.#prefix, file, ...args] as [string, ...string[]]
+    const child = spawn(program, rest, { env: this.#env, stdio: ['pipe', 'pipe', 'ignore'], signal })
+    return new StandingChild(child, [file, ...args])
   }
 
   #start(request: ExecRequest, input: number | 'pipe'): ChildProcess {

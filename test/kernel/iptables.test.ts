@@ -30,6 +30,8 @@ class Bench {
   readonly family: Family
   readonly variant: IptablesVariant
   readonly clock = new ManualClock()
+  /** Programs that were started to be asked again and again. */
+  opened = 0
 
   constructor(ns: NetNamespace, family: Family, variant: IptablesVariant) {
     this.ns = ns
@@ -46,6 +48,10 @@ class Bench {
       run: (request) => {
         this.requests.push(request)
         return this.ns.exec.run(request)
+      },
+      open: (request) => {
+        this.opened++
+        return this.ns.exec.open(request)
       },
     }
     return createIptablesBackend({
@@ -301,6 +307,22 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
       await bench.sync(backend, wholeCluster(family))
       await bench.clock.advance(1000)
       expect(await backend.probe(signal)).toBeUndefined()
+    })
+
+    test('probe() starts no program to find that nothing has changed in legacy tables', async () => {
+      if (variant === 'nft') return
+      const backend = await bench.backend()
+      await bench.sync(backend, wholeCluster(family))
+      await bench.iptables('-t', 'nat', '-N', 'OTHER')
+      const before = await bench.saved()
+      for (let second = 0; second < 5; second++) {
+        expect(await backend.probe(signal)).toBeUndefined()
+        await bench.clock.advance(1000)
+        // The first look tells how large the tables are.
+        if (second === 0) bench.requests.length = 0
+      }
+      expect([bench.opened, bench.requests]).toEqual([1, []])
+      expect(await bench.saved()).toBe(before)
     })
 
     test('probe() leaves rules alone that CNIs put before the jumps', async () => {

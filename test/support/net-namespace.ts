@@ -7,7 +7,6 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import type { Exec } from '../../src/kernel/exec.ts'
 import { ShellRunner } from './shell-runner.ts'
 
 export class NetNamespace {
@@ -15,8 +14,7 @@ export class NetNamespace {
   /** Put before a command to run it inside. */
   readonly prefix: readonly string[]
   /** Runs programs inside; their xtables lock is their own, so parallel tests do not wait for each other. */
-  readonly exec: Exec
-  readonly #shells: ShellRunner
+  readonly exec: ShellRunner
   readonly #holder: ChildProcessWithoutNullStreams
   readonly #lockFile: string
 
@@ -27,8 +25,7 @@ export class NetNamespace {
     this.#lockFile = `${tmpdir()}/fairlead-test-${pid}.lock`
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
     const env = { ...process.env, PATH: path, LC_ALL: 'C', XTABLES_LOCKFILE: this.#lockFile }
-    this.#shells = new ShellRunner({ prefix: this.prefix, env })
-    this.exec = this.#shells
+    this.exec = new ShellRunner({ prefix: this.prefix, env })
   }
 
   /** Rejects when this process may not make namespaces. */
@@ -55,7 +52,7 @@ export class NetNamespace {
   }
 
   async close(): Promise<void> {
-    this.#shells.close()
+    this.exec.close()
     const ended = once(this.#holder, 'exit')
     this.#holder.stdin.end()
     await ended

@@ -3,12 +3,13 @@
  * it copies its page tables: milliseconds here, a quarter of a second in user-mode-linux. A shell has nothing to copy,
  * and enters the namespace once. Nothing is ended early: time limits are the test's, and an aborted program runs on.
  */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { Exec, ExecRequest, ExecResult } from '../../src/kernel/exec.ts'
+import type { Exec, ExecRequest, ExecResult, StandingProgram } from '../../src/kernel/exec.ts'
+import { StandingChild } from '../../src/kernel/standing-child.ts'
 
 export interface ShellRunnerOptions {
   /** Put before the shell, to enter a namespace. */
@@ -23,6 +24,7 @@ export class ShellRunner implements Exec {
   readonly #options: ShellRunnerOptions
   readonly #idle: Shell[] = []
   readonly #all: Shell[] = []
+  readonly #standing: ChildProcess[] = []
 
   constructor(options: ShellRunnerOptions) {
     this.#options = options
@@ -38,9 +40,18 @@ export class ShellRunner implements Exec {
     return { ...result, durationMs: performance.now() - startedMs }
   }
 
-  /** Ends the shells; a program that still runs is left to its end. */
+  open({ file, args }: Pick<ExecRequest, 'file' | 'args'>): StandingProgram {
+    const { prefix, env } = this.#options
+    const [program = '', ...rest] = [...prefix, file, ...args]
+    const child = spawn(program, rest, { env, stdio: ['pipe', 'pipe', 'ignore'] })
+    this.#standing.push(child)
+    return new StandingChild(child, [file, ...args])
+  }
+
+  /** Ends the shells and the programs that stay; another one that still runs is left to its end. */
   close(): void {
     for (const shell of this.#all) shell.end()
+    for (const child of this.#standing) child.kill()
   }
 
   #start(): Shell {

@@ -22,6 +22,8 @@ import { observedObjects } from './observe.ts'
 const MIN_INTERVAL_MS = 700
 /** A table that is read faster than this is read every time. */
 const CHEAP_MS = 15
+/** Tables that take longer to read are large: a program that stays would keep as much memory. */
+const LARGE_MS = 50
 const ALWAYS_AFTER_MS = 10_000
 /** What is read in any case takes no more than a 250th of one processor. */
 const REST_PER_COST = 250
@@ -48,6 +50,8 @@ export class JumpProbe {
   #readAtMs = -Infinity
   /** What others did during a write of ours was taken for our own. */
   #mayHaveMissed = true
+  /** What the last reading of both tables took. */
+  #costMs = Infinity
   #nat: { readonly costMs: number; readonly readAtMs: number; readonly allocations: string } | undefined
 
   constructor(options: JumpProbeOptions) {
@@ -75,10 +79,9 @@ export class JumpProbe {
     if (!(await this.#isDue(nowMs))) return undefined
     this.#readAtMs = nowMs
     this.#mayHaveMissed = false
-    const filter = await this.#iptables.listChains('filter', FILTER_CHAINS, signal)
-    const inFilter = driftIn(filter, 'filter', servicesText)
-    if (inFilter !== undefined || !(await this.#natIsDue(nowMs))) return inFilter
-    return this.#checkNat(servicesText, signal)
+    return (await this.#natIsDue(nowMs))
+      ? this.#checkBoth(servicesText, signal)
+      : driftIn(await this.#iptables.listChains({ filter: FILTER_CHAINS }, signal), 'filter', servicesText)
   }
 
   /** Where the kernel counts transactions, only a foreign one can have changed anything. */
@@ -87,14 +90,17 @@ export class JumpProbe {
     return happened || (this.#mayHaveMissed && nowMs - this.#readAtMs > ALWAYS_AFTER_MS)
   }
 
-  async #checkNat(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {
-    // Taken before reading: a change in between is then noticed next time.
-    const allocations = await this.#iptables.tableAllocations()
+  async #checkBoth(servicesText: string, signal: AbortSignal): Promise<Drift | undefined> {
+    // Taken before reading: a change in between is then noticed next time. What is read every time needs no hint.
+    const isCheap = this.#costMs < CHEAP_MS
+    const allocations = isCheap ? '' : await this.#iptables.tableAllocations()
     const startedMs = this.#clock.monotonic()
-    const text = await this.#iptables.listChains('nat', NAT_CHAINS, signal)
+    const chains = { filter: FILTER_CHAINS, nat: NAT_CHAINS }
+    const text = await this.#iptables.listChains(chains, signal, { bySameProgram: this.#costMs < LARGE_MS })
     const readAtMs = this.#clock.monotonic()
-    const drift = driftIn(text, 'nat', servicesText)
-    this.#nat = drift === undefined ? { costMs: readAtMs - startedMs, readAtMs, allocations } : undefined
+    this.#costMs = readAtMs - startedMs
+    const drift = driftIn(text, 'filter', servicesText) ?? driftIn(text, 'nat', servicesText)
+    this.#nat = drift === undefined ? { costMs: this.#costMs, readAtMs, allocations } : undefined
     return drift
   }
 
@@ -108,7 +114,7 @@ export class JumpProbe {
   }
 }
 
-/** `text`: the chains of one table as `iptables-save` would print them. */
+/** `text`: the chains of this table, at least, as `iptables-save` would print them. */
 export function driftIn(text: string, table: 'nat' | 'filter', servicesText: string): Drift | undefined {
   const seen = new Map(
     atOnce(observedObjects(text, { expectsGuard: false })).map((object) => [object.key, object.text]),

@@ -85,7 +85,7 @@ export class ToolProbe {
 
   async #jumps(signal: AbortSignal): Promise<string | undefined> {
     const [table, chains] = TABLES[this.#tableTurn++ % TABLES.length] ?? ['nat', []]
-    const text = await this.#options.iptables.listChains(table, chains, signal)
+    const text = await this.#options.iptables.listChains({ [table]: chains }, signal)
     const seen = new Set(atOnce(observedRules(text)).map(({ key }) => key))
     const lost = JUMPS.find((jump) => jump.table === table && !seen.has(jump.key))
     return lost && `jump from ${table} ${lost.chain} is missing: "${lost.rule}"`

@@ -1,4 +1,4 @@
-import type { Exec, ExecRequest } from '../../../src/kernel/exec.ts'
+import type { Exec, ExecRequest, StandingAnswer } from '../../../src/kernel/exec.ts'
 import { Iptables, findIptables } from '../../../src/kernel/iptables.ts'
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
 
@@ -103,18 +103,94 @@ test('findIptables() refuses an iptables that is too old, with the remedy', asyn
 
 const LEGACY = { family: 'IPv4', variant: 'legacy', base: 'b', restore: 'r', save: 's' } as const
 
+const WANTED = { filter: ['INPUT'], nat: ['OUTPUT', 'X'] }
+const ANSWER =
+  '-P INPUT ACCEPT\n-A INPUT -j X\n-N FAIRLEAD-END-OF-filter\n-P OUTPUT ACCEPT\n-N X\n-N FAIRLEAD-END-OF-nat\n'
+const SAVED = '*filter\n:INPUT - [0:0]\n-A INPUT -j X\nCOMMIT\n*nat\n:OUTPUT - [0:0]\n:X - [0:0]\nCOMMIT\n'
+
 test('listChains() reads all legacy chains by one program', async () => {
-  const tools = new FakeTools({ 'r -w 5 --noflush --test': '-P INPUT ACCEPT\n-A INPUT -j X\n-N X\n' })
-  const text = await new Iptables(tools, LEGACY).listChains('filter', ['INPUT', 'X'])
-  expect(text).toBe('*filter\n:INPUT - [0:0]\n-A INPUT -j X\n:X - [0:0]\nCOMMIT\n')
+  const tools = new FakeTools({ 'r -w 5 --noflush --test': ANSWER })
+  expect(await new Iptables(tools, LEGACY).listChains(WANTED)).toBe(SAVED)
   expect(tools.calls).toHaveLength(1)
 })
 
 test('listChains() reads each nft chain by itself', async () => {
   const tools = new FakeTools({
-    'b -w 5 -t filter -S INPUT': '-P INPUT ACCEPT\n',
-    'b -w 5 -t filter -S X': '-N X\n',
+    'b -w 5 -t filter -S INPUT': '-P INPUT ACCEPT\n-A INPUT -j X\n',
+    'b -w 5 -t nat -S OUTPUT': '-P OUTPUT ACCEPT\n',
+    'b -w 5 -t nat -S X': '-N X\n',
   })
-  const text = await new Iptables(tools, { ...LEGACY, variant: 'nft' }).listChains('filter', ['INPUT', 'X'])
-  expect(text).toBe('*filter\n:INPUT - [0:0]\n:X - [0:0]\nCOMMIT\n')
+  expect(await new Iptables(tools, { ...LEGACY, variant: 'nft' }).listChains(WANTED)).toBe(SAVED)
+})
+
+/** Tools of which one can stay: it gives one answer after the other. */
+class StandingTools extends FakeTools {
+  readonly questions: string[] = []
+  opened = 0
+  readonly #said: (StandingAnswer | Error)[]
+
+  constructor(said: readonly (StandingAnswer | Error)[]) {
+    super({ 'r -w 5 --noflush --test': ANSWER })
+    this.#said = [...said]
+  }
+
+  open() {
+    this.opened++
+    const program = {
+      ended: false,
+      ask: async (question: string): Promise<StandingAnswer> => {
+        this.questions.push(question)
+        const said = this.#said.shift() ?? { text: '', exitCode: 0 }
+        program.ended = said instanceof Error || said.exitCode !== undefined
+        return said instanceof Error ? Promise.reject(said) : Promise.resolve(said)
+      },
+    }
+    return program
+  }
+}
+
+const GOES_ON = { text: ANSWER, exitCode: undefined }
+
+describe('listChains() of legacy iptables, with a program that stays,', () => {
+  test('asks it again and again', async () => {
+    const tools = new StandingTools([GOES_ON, GOES_ON, GOES_ON])
+    const iptables = new Iptables(tools, LEGACY)
+    for (let n = 0; n < 3; n++) expect(await iptables.listChains(WANTED)).toBe(SAVED)
+    expect([tools.opened, tools.questions.length, tools.calls]).toEqual([1, 3, []])
+    expect(tools.questions[0]).toBe(
+      '*filter\n-S INPUT\n-N FAIRLEAD-END-OF-filter\n-S FAIRLEAD-END-OF-filter\nCOMMIT\n' +
+        '*nat\n-S OUTPUT\n-S X\n-N FAIRLEAD-END-OF-nat\n-S FAIRLEAD-END-OF-nat\nCOMMIT\n',
+    )
+  })
+
+  test('takes what it said before it ended at a chain that is missing, and starts another one', async () => {
+    const text = '-P INPUT ACCEPT\n-N FAIRLEAD-END-OF-filter\n-P OUTPUT ACCEPT\n'
+    const tools = new StandingTools([{ text, exitCode: 1 }, GOES_ON])
+    const iptables = new Iptables(tools, LEGACY)
+    expect(await iptables.listChains(WANTED)).toBe(
+      '*filter\n:INPUT - [0:0]\nCOMMIT\n*nat\n:OUTPUT - [0:0]\nCOMMIT\n',
+    )
+    expect(await iptables.listChains(WANTED)).toBe(SAVED)
+    expect([tools.opened, tools.calls]).toEqual([2, []])
+  })
+
+  test.each([
+    { why: 'by itself, before it was asked', said: { text: '', exitCode: 0 } },
+    { why: 'by a signal', said: { text: '', exitCode: null } },
+    { why: 'because somebody held the lock', said: { text: '-P INPUT ACCEPT\n', exitCode: 4 } },
+  ])('asks a program of its own when it ended $why', async ({ said }) => {
+    const tools = new StandingTools([said, GOES_ON])
+    const iptables = new Iptables(tools, LEGACY)
+    expect(await iptables.listChains(WANTED)).toBe(SAVED)
+    expect(tools.calls).toHaveLength(1)
+    expect(await iptables.listChains(WANTED)).toBe(SAVED)
+    expect([tools.opened, tools.calls.length]).toEqual([2, 1])
+  })
+
+  test('gives it up when it is silent', async () => {
+    const tools = new StandingTools([new Error('no answer')])
+    const iptables = new Iptables(tools, LEGACY)
+    for (let n = 0; n < 3; n++) expect(await iptables.listChains(WANTED)).toBe(SAVED)
+    expect([tools.opened, tools.calls.length]).toEqual([1, 3])
+  })
 })

@@ -23,8 +23,10 @@ function listed(table: string): string {
 /** The kernel's list of allocations as the test says it. */
 class TestedIptables extends Iptables {
   allocations = 'a table'
+  looks = 0
 
   override async tableAllocations(): Promise<string> {
+    this.looks++
     return Promise.resolve(this.allocations)
   }
 }
@@ -32,13 +34,24 @@ class TestedIptables extends Iptables {
 /** Legacy iptables with a `nat` table that takes `natMs` to read, asked once a second. */
 function bed(natMs: number) {
   const host = { nowMs: 0, reads: { nat: 0, filter: 0 } }
+  /** What the program that stays was asked for, and what others were. */
+  const asked: Record<'standing' | 'others', string[]> = { standing: [], others: [] }
   const exec = {
-    run: async ({ stdin = '' }: ExecRequest) => {
-      const table = stdin.startsWith('*nat') ? 'nat' : 'filter'
-      host.reads[table]++
-      if (table === 'nat') host.nowMs += natMs
-      return Promise.resolve({ exitCode: 0, stdout: listed(table), stderr: '', durationMs: 1 })
+    run: async ({ stdin = '' }: ExecRequest, by: keyof typeof asked = 'others') => {
+      asked[by].push([...stdin.matchAll(/^\*(.*)$/gm)].map(([, table]) => table).join())
+      const tables = (['filter', 'nat'] as const).filter((table) => stdin.includes(`*${table}\n`))
+      for (const table of tables) host.reads[table]++
+      if (tables.includes('nat')) host.nowMs += natMs
+      const stdout = tables.map((table) => `${listed(table)}-N FAIRLEAD-END-OF-${table}\n`).join('')
+      return Promise.resolve({ exitCode: 0, stdout, stderr: '', durationMs: 1 })
     },
+    open: () => ({
+      ended: false,
+      ask: async (stdin: string) => {
+        const { stdout } = await exec.run({ file: '', args: [], stdin }, 'standing')
+        return { text: stdout, exitCode: undefined }
+      },
+    }),
   }
   const programs = {
     family: 'IPv4',
@@ -58,11 +71,13 @@ function bed(natMs: number) {
     }
     return host.reads
   }
-  return { ask, iptables }
+  return { ask, asked, iptables }
 }
 
-test('a small table is read every time', async () => {
-  expect(await bed(5).ask(60)).toEqual({ nat: 60, filter: 60 })
+test('a small table is read every time, and then there is no need to look at allocations', async () => {
+  const { ask, iptables } = bed(5)
+  expect(await ask(60)).toEqual({ nat: 60, filter: 60 })
+  expect(iptables.looks).toBe(1)
 })
 
 test.each([
@@ -81,6 +96,16 @@ test('a large table is read at once when the kernel has put another one in its p
   iptables.allocations = 'another table'
   expect((await ask(1)).nat).toBe(1)
   expect((await ask(5)).nat).toBe(0)
+})
+
+test('a small table is read by the program that stays, a large one never', async () => {
+  const small = bed(5)
+  await small.ask(60)
+  expect(small.asked).toEqual({ standing: Array(59).fill('filter,nat'), others: ['filter,nat'] })
+  const large = bed(200)
+  await large.ask(100)
+  expect([...new Set(large.asked.standing)]).toEqual(['filter'])
+  expect([...new Set(large.asked.others)]).toEqual(['filter,nat'])
 })
 
 /** The nft variant, where the kernel counts transactions and nobody but us makes any. */
