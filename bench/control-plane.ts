@@ -11,7 +11,6 @@ import type { Subject } from './subjects.ts'
 /** A proxy that has not finished by then is given up. */
 const START_TIMEOUT_MS = 900_000
 const CHANGE_TIMEOUT_MS = 60_000
-const REST_MS = 10_000
 /** How many Services tell by their answer that the start is over; a sweep over all of them checks it afterwards. */
 const SAMPLE = 64
 
@@ -115,7 +114,7 @@ export async function measureChanges(
     // Changes come one by one: what the last one left to do must not delay the next.
     await sleep(Math.min(2000, 20 + 1.5 * observed.tookMs))
   }
-  const resting = (await measureRest(proxy, 2000)).cpuPercent
+  const resting = (await measureRest(proxy, { settleMs: 0, forMs: 2000 })).cpuPercent
   const spent = cpuSince(before, cpuOf(proxy.pid))
   const idle = (resting / 100) * (performance.now() - startedMs)
   return {
@@ -140,10 +139,16 @@ export async function observeChange(bed: Bed, service: number): Promise<{ tookMs
   )
 }
 
-export async function measureRest(proxy: RunningProxy, forMs = REST_MS): Promise<RestFigures> {
+/** `settleMs`: so much later, when what followed from the last change is over. `pause`: how it waits. */
+export async function measureRest(
+  proxy: Pick<RunningProxy, 'pid' | 'assertAlive'>,
+  { settleMs, forMs }: { readonly settleMs: number; readonly forMs: number },
+  pause: (ms: number) => Promise<unknown> = sleep,
+): Promise<RestFigures> {
+  await pause(settleMs)
   const before = cpuOf(proxy.pid)
   const startedMs = performance.now()
-  await sleep(forMs)
+  await pause(forMs)
   proxy.assertAlive()
   const spent = cpuSince(before, cpuOf(proxy.pid))
   const { resident, peak } = memoryOf(proxy.pid)

@@ -27,6 +27,10 @@ import { benchInUml, kernelHasIpvs } from './uml.ts'
 const MOST_SERVICES_OF_LAYOUT = 10_000
 const MOST_ENDPOINTS_OF_LAYOUT = 50_000
 
+/** Looks at connection tracking and the collection of garbage follow the last change by some seconds. */
+const REST = { settleMs: 10_000, forMs: 10_000 }
+const QUICK_REST = { settleMs: 2000, forMs: 3000 }
+
 export interface BenchJob extends Job {
   readonly scenario: Scenario
   readonly kind: SubjectKind
@@ -143,7 +147,7 @@ async function measureSubject(
         figures.change = await measureChanges(bed, proxy, scenario.changes)
       }
       progress.step('rest')
-      figures.rest = await measureRest(proxy, quick ? 3000 : 10_000)
+      figures.rest = await measureRest(proxy, quick ? QUICK_REST : REST)
     } else {
       progress.step(scenario.about)
       const { proxy: left, figures: trouble } = await measureTrouble({ bed, subject, proxy }, scenario)

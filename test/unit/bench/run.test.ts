@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { measureRest } from '../../../bench/control-plane.ts'
 import { parseOptions } from '../../../bench/options.ts'
 import { cpuOf, parseCpu, parseMemory } from '../../../bench/process-cost.ts'
 import { Progress, remainingText } from '../../../bench/progress.ts'
@@ -63,6 +64,18 @@ test('cpuOf() counts programs that have not ended', async () => {
   } finally {
     program.kill()
   }
+})
+
+test('measureRest() lets the proxy settle before it measures', async () => {
+  const pauses: number[] = []
+  const proxy = { pid: process.pid, assertAlive: () => undefined }
+  const pause = async (ms: number): Promise<void> => {
+    pauses.push(ms)
+    await sleep(1)
+  }
+  const { residentMb } = await measureRest(proxy, { settleMs: 7, forMs: 3 }, pause)
+  expect(pauses).toEqual([7, 3])
+  expect(residentMb).toBeGreaterThan(0)
 })
 
 test('parseMemory() reads resident and peak memory', () => {
