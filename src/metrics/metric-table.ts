@@ -365,7 +365,7 @@ const OWN = {
   eventLoopLag: {
     name: 'fairlead_event_loop_lag_seconds',
     type: 'gauge',
-    help: 'How late this process was to turn to its work since the last scrape.',
+    help: 'How late this process was to turn to its work since the last scrape, looked at ten times a second.',
     labels: ['quantile'],
   },
   memory: {

@@ -309,21 +309,22 @@ describe.each(COMBINATIONS)('iptables $variant, $family', ({ variant, family }) 
       expect(await backend.probe(signal)).toBeUndefined()
     })
 
-    test('probe() starts no program to find that nothing has changed in legacy tables', async () => {
-      if (variant === 'nft') return
-      const backend = await bench.backend()
-      await bench.sync(backend, wholeCluster(family))
-      await bench.iptables('-t', 'nat', '-N', 'OTHER')
-      const before = await bench.saved()
-      for (let second = 0; second < 5; second++) {
-        expect(await backend.probe(signal)).toBeUndefined()
-        await bench.clock.advance(1000)
-        // The first look tells how large the tables are.
-        if (second === 0) bench.requests.length = 0
-      }
-      expect([bench.opened, bench.requests]).toEqual([1, []])
-      expect(await bench.saved()).toBe(before)
-    })
+    // In the nft variant nothing is read at all until the kernel counts a foreign transaction.
+    if (variant === 'legacy')
+      test('probe() starts no program to find that nothing has changed in legacy tables', async () => {
+        const backend = await bench.backend()
+        await bench.sync(backend, wholeCluster(family))
+        await bench.iptables('-t', 'nat', '-N', 'OTHER')
+        const before = await bench.saved()
+        for (let second = 0; second < 5; second++) {
+          expect(await backend.probe(signal)).toBeUndefined()
+          await bench.clock.advance(1000)
+          // The first look tells how large the tables are.
+          if (second === 0) bench.requests.length = 0
+        }
+        expect([bench.opened, bench.requests]).toEqual([1, []])
+        expect(await bench.saved()).toBe(before)
+      })
 
     test('probe() leaves rules alone that CNIs put before the jumps', async () => {
       const backend = await bench.backend()
