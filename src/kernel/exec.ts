@@ -8,7 +8,7 @@ export interface ExecRequest {
   readonly stdin?: string
   /** Give standard input as a file: for programs that open `/dev/stdin`, which cannot be opened while it is a pipe of ours. */
   readonly stdinAsFile?: boolean
-  /** Milliseconds after which the program is killed; default 60,000. */
+  /** Milliseconds after which the program is killed; default 60,000, and more for a long input. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KernelError } from '../../../src/kernel/kernel-error.ts'
-import { ProgramRunner } from '../../../src/kernel/program-runner.ts'
+import { ProgramRunner, timeoutFor } from '../../../src/kernel/program-runner.ts'
 import { TurnCounter } from '../../support/turn-counter.ts'
 
 const runner = new ProgramRunner()
@@ -101,6 +101,28 @@ test('ProgramRunner tells what makes iptables take too long', async () => {
   }
 })
 
+test.each([
+  {
+    file: 'iptables-nft-save',
+    remedy: 'kernel log, or choose --mode nftables, which carries larger clusters',
+  },
+  { file: 'conntrack', remedy: 'kernel log' },
+])('ProgramRunner tells that $file crashed', async ({ file, remedy }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-test-'))
+  try {
+    writeFileSync(join(folder, file), '#!/bin/sh\nkill -SEGV $$\n', { mode: 0o755 })
+    const running = new ProgramRunner({ env: { PATH: `${folder}:${process.env['PATH']}` } }).run({
+      file,
+      args: [],
+    })
+    await expect(running).rejects.toThrow(
+      new RegExp(`^Cannot finish ${file}: ended by signal SIGSEGV; look into the ${remedy}$`),
+    )
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
 test('ProgramRunner ends a program when the signal is aborted', async () => {
   const stop = new AbortController()
   const running = runner
@@ -119,4 +141,12 @@ test('ProgramRunner starts one program in a turn of the event loop, however many
   const turns = await Promise.all(wanted)
   counter.stop()
   expect(new Set(turns).size).toBe(5)
+})
+
+test.each([
+  { length: 0, seconds: 60 },
+  { length: 1000, seconds: 60 },
+  { length: 47_000_000, seconds: 295 },
+])('a program has $seconds s for an input of $length characters', ({ length, seconds }) => {
+  expect(Math.round(timeoutFor(' '.repeat(length)) / 1000)).toBe(seconds)
 })
