@@ -126,7 +126,7 @@ export async function predecessorsOf(wiring: BackendWiring): Promise<readonly Pr
     ...VARIANTS.filter((variant) => variant !== own).map((variant) => formerRules(wiring, variant)),
     // Both variants use the same sets, so these come after the rules of both.
     ...(mode === 'iptables' ? [] : [formerSets(wiring)]),
-    ...(mode === 'ipvs' ? [] : [formerIpvs(wiring, 'open connections')]),
+    ...(mode === 'ipvs' ? [] : [formerIpvs(wiring, 'open connections', own)]),
   ]
 }
 
@@ -185,6 +185,7 @@ function formerSets({ exec, options }: BackendWiring): Predecessor {
 function formerIpvs(
   { config, exec, options, nodeName }: BackendWiring,
   spared: 'open connections' | 'nothing',
+  variant?: IptablesVariant,
 ): Predecessor {
   let backend: IpvsBackend | undefined
   return {
@@ -194,7 +195,8 @@ function formerIpvs(
       const { exitCode } = await exec.run({ file: 'cat', args: ['/proc/net/ip_vs'], signal })
       backend ??= new IpvsBackend({
         ...{ options, exec, nodeName, log: silentLogger, ipvs: config.ipvs },
-        iptables: new Iptables(exec, await findIptables(exec, options.family, undefined)),
+        // To find out which one is in use, all rules may have to be read.
+        iptables: new Iptables(exec, await findIptables(exec, options.family, variant)),
         ...(exitCode === 0 ? {} : { control: NO_IPVS }),
       })
       if (spared === 'open connections') return backend.retire(signal)

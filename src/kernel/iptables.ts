@@ -22,6 +22,9 @@ export interface IptablesPrograms {
 /** Kubelet makes these in the variant that the host uses (KEP-3178). */
 const HINTS = /^:(?:KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY) /m
 
+/** A minute for 250,000 endpoints in the nft variant, on a quiet machine. */
+const SAVE_TIMEOUT_MS = 300_000
+
 /** Names of chains by that of their table. */
 export type ChainsByTable = Readonly<Record<string, readonly string[]>>
 
@@ -44,20 +47,24 @@ export class Iptables {
 
   /** The text of `iptables-save -t table`. */
   async save(table: string, signal?: AbortSignal): Promise<string> {
-    const { save } = this.programs
-    return (await this.#run({ file: save, args: ['-t', table] }, `Cannot read table ${table}`, signal)).stdout
+    return this.#save(['-t', table], `Cannot read table ${table}`, signal)
+  }
+
+  /** Throws `KernelError` when it cannot be had. In the nft variant without reading what is in it. */
+  async requireTable(table: string, signal?: AbortSignal): Promise<void> {
+    // Legacy `-S` would wait for the lock.
+    if (this.programs.variant === 'legacy') await this.save(table, signal)
+    else await this.#list(table, 'OUTPUT', signal)
   }
 
   /** The same with a `[packets:bytes]` before every rule. */
   async saveWithCounters(table: string, signal?: AbortSignal): Promise<string> {
-    const request = { file: this.programs.save, args: ['-c', '-t', table] }
-    return (await this.#run(request, `Cannot read the counters of table ${table}`, signal)).stdout
+    return this.#save(['-c', '-t', table], `Cannot read the counters of table ${table}`, signal)
   }
 
   /** All tables that exist, in one text. */
   async saveAll(signal?: AbortSignal): Promise<string> {
-    const { save } = this.programs
-    return (await this.#run({ file: save, args: [] }, 'Cannot read the tables', signal)).stdout
+    return this.#save([], 'Cannot read the tables', signal)
   }
 
   /**
@@ -93,6 +100,11 @@ export class Iptables {
     } catch {
       return ''
     }
+  }
+
+  async #save(args: readonly string[], action: string, signal: AbortSignal | undefined): Promise<string> {
+    const request = { file: this.programs.save, args, timeoutMs: SAVE_TIMEOUT_MS }
+    return (await this.#run(request, action, signal)).stdout
   }
 
   async #listEach(table: string, chains: readonly string[], signal?: AbortSignal): Promise<string> {

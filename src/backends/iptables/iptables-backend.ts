@@ -40,7 +40,7 @@ export async function createIptablesBackend(wiring: IptablesBackendOptions): Pro
   const { exec, options, log } = wiring
   const programs = await findIptables(exec, options.family, wiring.variant)
   const iptables = new Iptables(exec, programs)
-  await iptables.save('nat')
+  await iptables.requireTable('nat')
   const sets = (await hasIpset(exec)) ? 'ipset' : 'none'
   log.info({ family: options.family, variant: programs.variant, sets }, 'Using iptables')
   if (sets === 'none')

@@ -1,5 +1,6 @@
 import type { Retirement } from '../../../src/backends/backend.ts'
 import { DEFAULT_IPVS_SETTINGS } from '../../../src/backends/ipvs/ipvs-settings.ts'
+import type { ExecRequest } from '../../../src/kernel/exec.ts'
 import { type Predecessor, Predecessors, predecessorsOf } from '../../../src/daemon/predecessors.ts'
 import { KernelError, type KernelErrorCode } from '../../../src/kernel/kernel-error.ts'
 import { type Logger, silentLogger } from '../../../src/runtime/logger.ts'
@@ -148,4 +149,21 @@ test.each([
   }
   const found = await predecessorsOf({ config, options, exec, log: silentLogger, nodeName: 'node' })
   expect(found.map(({ title }) => title)).toEqual(titles)
+})
+
+test('what IPVS mode left is looked for without reading all rules of our own', async () => {
+  const config = { mode: 'iptables', iptablesVariant: 'nft', ipvs: DEFAULT_IPVS_SETTINGS } as const
+  const options = { family: 'IPv4', detector: undefined, masqueradeMark: 0x4000, dropInvalid: true } as const
+  const commands: string[] = []
+  const exec = {
+    run: async ({ file, args }: ExecRequest) => {
+      commands.push([file, ...args].join(' '))
+      const stdout = args[0] === '--version' ? 'iptables v1.8.9 (nf_tables)\n' : ''
+      return Promise.resolve({ exitCode: 0, stdout, stderr: '', durationMs: 0 })
+    },
+  }
+  const found = await predecessorsOf({ config, options, exec, log: silentLogger, nodeName: 'node' })
+  await found.find(({ title }) => title === 'ipvs')?.clear(new AbortController().signal)
+  expect(commands).toContain('cat /proc/net/ip_vs')
+  expect(commands.filter((command) => /-save -t/.test(command))).toEqual([])
 })

@@ -194,3 +194,10 @@ describe('listChains() of legacy iptables, with a program that stays,', () => {
     expect([tools.opened, tools.calls.length]).toEqual([1, 3])
   })
 })
+
+test('requireTable() reads no rules in the nft variant, where that may take a minute', async () => {
+  const tools = new FakeTools({ 'b -w 5 -t nat -S OUTPUT': '-P OUTPUT ACCEPT\n' })
+  await new Iptables(tools, { ...LEGACY, variant: 'nft' }).requireTable('nat')
+  expect(tools.calls).toEqual(['b -w 5 -t nat -S OUTPUT'])
+  await expect(new Iptables(new FakeTools({}), LEGACY).requireTable('nat')).rejects.toThrow('Cannot run s')
+})
