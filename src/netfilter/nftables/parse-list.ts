@@ -95,17 +95,22 @@ function parseElement(container: string, text: string): ElementObject {
     : anElement(container, canonical(text.slice(0, colon)), canonical(text.slice(colon + 3)))
 }
 
-/** A number of 32 bits that is a handle of traffic control, alone or at the end of a key: `0:8001`, `none` for 0. */
-const HANDLE = /^(.* \. )?(?:(none)|(root)|([0-9a-f]{1,4}):([0-9a-f]{1,4}))$/
-const ROOT = 0xffffffff
-
 /** Numbers as numbers; IPv6 addresses with an embedded IPv4 address, which have two spellings, as we spell them. */
 function canonical(text: string): string {
-  const handle = HANDLE.exec(text)
-  if (handle === null) return canonicalAddresses(text)
-  const [, before = '', none, root, major = '', minor = ''] = handle
-  const number = parseInt(major, 16) * 0x10000 + parseInt(minor, 16)
-  return `${canonicalAddresses(before)}${none === undefined ? (root === undefined ? number : ROOT) : 0}`
+  const last = text.lastIndexOf(' ') + 1
+  const number = handleNumber(text.slice(last))
+  return number === undefined
+    ? canonicalAddresses(text)
+    : `${canonicalAddresses(text.slice(0, last))}${number}`
+}
+
+/** A number of 32 bits that nft prints as a handle of traffic control: `0:8001`; 0 is `none`. */
+function handleNumber(text: string): number | undefined {
+  if (text === 'none') return 0
+  if (text === 'root') return 0xffffffff
+  const colon = text.indexOf(':')
+  if (colon < 0 || !/^[0-9a-f]{1,4}:[0-9a-f]{1,4}$/.test(text)) return undefined
+  return parseInt(text.slice(0, colon), 16) * 0x10000 + parseInt(text.slice(colon + 1), 16)
 }
 
 function canonicalAddresses(text: string): string {
