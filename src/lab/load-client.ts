@@ -4,7 +4,7 @@
  *
  * `node load-client.js TARGET_IP TARGET_PORT PACE_MS TIMEOUT_MS SECONDS`
  */
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 
 /** One line of output: everything since the line before. */
 export interface LoadReport {
@@ -31,6 +31,25 @@ function emptyInterval(): Interval {
   return { answered: {}, failed: [], tookMs: [] }
 }
 
+interface Outcomes {
+  readonly failed: (why: string) => void
+  /** With what the server said: the name of its pod. */
+  readonly ended: (text: string) => void
+}
+
+function follow(response: IncomingMessage, { failed, ended }: Outcomes): void {
+  if (response.statusCode !== 200) {
+    response.resume()
+    failed(`HTTP ${response.statusCode ?? 0}`)
+    return
+  }
+  let text = ''
+  response.setEncoding('utf8')
+  response.on('data', (chunk: string) => (text += chunk))
+  response.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message))
+  response.on('end', () => ended(text.trim()))
+}
+
 function main(args: readonly string[]): void {
   const [host = '', port = '', pace = '', timeout = '', seconds = ''] = args
   const timeoutMs = Number(timeout)
@@ -49,22 +68,16 @@ function main(args: readonly string[]): void {
     }
     const attempt = request(
       { host, port: Number(port), agent: false, headers: { connection: 'close' } },
-      (response) => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', (chunk: string) => (text += chunk))
-        response.on('error', (error: NodeJS.ErrnoException) =>
-          settle(() => fail(error.code ?? error.message)),
-        )
-        response.on('end', () =>
-          settle(() => {
-            const pod = text.trim()
-            const entry = (interval.answered[pod] ??= { count: 0, firstMs: Date.now() })
-            entry.count++
-            interval.tookMs.push(Math.round((performance.now() - startedMs) * 100) / 100)
-          }),
-        )
-      },
+      (response) =>
+        follow(response, {
+          failed: (why) => settle(() => fail(why)),
+          ended: (text) =>
+            settle(() => {
+              const entry = (interval.answered[text] ??= { count: 0, firstMs: Date.now() })
+              entry.count++
+              interval.tookMs.push(Math.round((performance.now() - startedMs) * 100) / 100)
+            }),
+        }),
     )
     const timer = setTimeout(() => {
       settle(() => fail('timeout'))

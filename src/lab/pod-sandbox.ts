@@ -29,6 +29,8 @@ export class PodSandbox {
   readonly index: number
   readonly host: NetHost
   readonly #directory: string
+  /** Resolves when no process of the pod runs any more. */
+  #containersEnded: Promise<unknown> = Promise.resolve()
 
   private constructor(host: NetHost, options: PodSandboxOptions, directory: string) {
     this.host = host
@@ -56,6 +58,8 @@ export class PodSandbox {
   /** Ends every process of the pod at once and takes its address away. */
   async stop(): Promise<void> {
     await this.host.close()
+    // The kernel ends them a moment after the pause process; meanwhile the server would miss its page.
+    await this.#containersEnded
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
@@ -68,6 +72,7 @@ export class PodSandbox {
     const containers = this.host.spawn(['sh', '-c', script, 'sh', this.#directory], {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
+    this.#containersEnded = once(containers, 'exit')
     const { stdout } = containers
     if (stdout === null)
       throw new Error(`Cannot follow the start of pod ${podName}: it has no standard output`)
