@@ -48,7 +48,7 @@ export class JumpProbe {
   readonly #foreign: ForeignTransactions | undefined
   #checkedAtMs = -Infinity
   #readAtMs = -Infinity
-  /** What others did during a write of ours was taken for our own. */
+  /** What others did was taken for our own, during a write of ours, or could not be read. */
   #mayHaveMissed = true
   /** What the last reading of both tables took. */
   #costMs = Infinity
@@ -79,9 +79,15 @@ export class JumpProbe {
     if (!(await this.#isDue(nowMs))) return undefined
     this.#readAtMs = nowMs
     this.#mayHaveMissed = false
-    return (await this.#natIsDue(nowMs))
-      ? this.#checkBoth(servicesText, signal)
-      : driftIn(await this.#iptables.listChains({ filter: FILTER_CHAINS }, signal), 'filter', servicesText)
+    try {
+      return (await this.#natIsDue(nowMs))
+        ? await this.#checkBoth(servicesText, signal)
+        : driftIn(await this.#iptables.listChains({ filter: FILTER_CHAINS }, signal), 'filter', servicesText)
+    } catch (error) {
+      // The kernel tells of a foreign transaction once.
+      this.#mayHaveMissed = true
+      throw error
+    }
   }
 
   /** Where the kernel counts transactions, only a foreign one can have changed anything. */

@@ -110,10 +110,11 @@ test('a small table is read by the program that stays, a large one never', async
 
 /** The nft variant, where the kernel counts transactions and nobody but us makes any. */
 function countedBed() {
-  const host = { nowMs: 0, lists: 0, happened: false }
+  const host = { nowMs: 0, lists: 0, happened: false, fails: false }
   const exec = {
     run: async ({ args }: ExecRequest) => {
       host.lists++
+      if (host.fails) return Promise.resolve({ exitCode: 4, stdout: '', stderr: 'no memory', durationMs: 1 })
       const [table = '', chain = ''] = [args[3], args[5]]
       const stdout = listed(table)
         .split('\n')
@@ -156,4 +157,14 @@ test('where the kernel counts transactions, nothing is read while nobody makes o
   host.happened = false
   await probe.ownWrite(async () => Promise.resolve())
   expect(await listsIn(600)).toBe(once)
+})
+
+test('a foreign transaction that could not be looked at is looked at later', async () => {
+  const { host, probe, listsIn } = countedBed()
+  await listsIn(1)
+  Object.assign(host, { happened: true, fails: true })
+  host.nowMs += 1000
+  await expect(probe.check(SERVICES, signal)).rejects.toThrow('Cannot list chain')
+  Object.assign(host, { happened: false, fails: false })
+  expect(await listsIn(20)).toBeGreaterThan(0)
 })
